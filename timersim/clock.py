@@ -1,0 +1,106 @@
+"""The clock: what answers every question about time, and runs what takes time."""
+
+import math
+import select
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+
+class Task(ABC):
+    """Something that runs beside its maker: a thread, or a task in virtual time."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it has been started and has not ended."""
+
+    @abstractmethod
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until it has ended, `timeout` seconds at most (for ever by default)."""
+
+
+class Clock(ABC):
+    """What the timers of timersim ask about time; passed in, never patched in."""
+
+    @abstractmethod
+    def time(self) -> float:
+        """Returns the wall clock, in seconds since the epoch; it may step."""
+
+    @abstractmethod
+    def monotonic(self) -> float:
+        """Returns the monotonic clock, in seconds; it never steps."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> None:
+        """Lets `seconds` pass."""
+
+    @abstractmethod
+    def wait(self, poll: Callable[[float], bool], timeout: float) -> bool:
+        """Waits until `poll` is true, `timeout` seconds at most; returns whether it was.
+
+        `poll(seconds)` blocks at most `seconds` and says whether the awaited thing is there.
+        """
+
+    @abstractmethod
+    def wait_readable(self, fds: Sequence[int], timeout: float) -> list[int]:
+        """Waits until one of the descriptors is readable, `timeout` seconds at most.
+
+        Returns the readable ones in the order of `fds`; none of them after `timeout`.
+        """
+
+    @abstractmethod
+    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> Task:
+        """Starts `target` beside the caller and returns its task."""
+
+
+class SystemClock(Clock):
+    """The clock of the machine, for production: real time, real threads.
+
+    >>> SystemClock().wait(lambda seconds: True, timeout=60)
+    True
+    """
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wait(self, poll: Callable[[float], bool], timeout: float) -> bool:
+        return poll(timeout)
+
+    def wait_readable(self, fds: Sequence[int], timeout: float) -> list[int]:
+        poller = select.poll()
+        for fd in fds:
+            poller.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in poller.poll(_milliseconds(timeout))}
+        return [fd for fd in fds if fd in ready]
+
+    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> Task:
+        return _ThreadTask(target, name, daemon)
+
+
+class _ThreadTask(Task):
+    def __init__(self, target: Callable[[], None], name: str, daemon: bool) -> None:  # noqa: FBT001 - private
+        self.name = name
+        self._thread = threading.Thread(target=target, name=name, daemon=daemon)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        self._thread.join(timeout)
+
+
+def _milliseconds(seconds: float) -> float | None:
+    """Converts for `select.poll`, which rounds up and takes None for ever."""
+    return None if math.isinf(seconds) else max(0.0, seconds * 1000)
