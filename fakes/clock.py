@@ -238,6 +238,11 @@ class VirtualClock(Clock):
         return task
 
     @property
+    def current(self) -> VirtualTask | None:
+        """The task that runs, None outside of any."""
+        return self._current
+
+    @property
     def tasks(self) -> list[VirtualTask]:
         """The tasks that have not ended, in the order of their making."""
         return list(self._tasks)

@@ -1,0 +1,62 @@
+"""Making a server for a world, from a callable or a class, with a sentence for what is missing."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Server(Protocol):
+    """What a world needs of a server."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+ServerMaker = Callable[..., Any]
+"""`server(world)` that returns a server, or a class with the constructor of `MemoryTimerServer`."""
+
+
+class ServerError(TypeError):
+    """Something that can't be used as a server; the text says what is missing."""
+
+
+def make_server(server: ServerMaker, world: Any) -> Any:
+    """Calls `server` for `world`; raises ServerError where it, or what it returns, is no server.
+
+    A class is called as `server(queue, max_interval)`, with `clock` and `reaper` where its constructor has them.
+    """
+    name = getattr(server, "__qualname__", repr(server))
+    if not callable(server):
+        raise ServerError(f"{name} is no server: it can't be called; give a class, or a function server(world)")
+    made = _construct(server, name, world) if isinstance(server, type) else _call(server, name, world)
+    missing = [method for method in ("start", "stop") if not callable(getattr(made, method, None))]
+    if missing:
+        raise ServerError(f"{name} is no server: what it makes, a {type(made).__name__}, has no {' and no '.join(missing)}()")
+    return made
+
+
+def _construct(server: type, name: str, world: Any) -> Any:
+    signature = inspect.signature(server)
+    offered = {"clock": world.clock, "reaper": world.reap}
+    accepted = {key: value for key, value in offered.items() if key in signature.parameters}
+    try:
+        signature.bind(world.queue, world.max_interval, **accepted)
+    except TypeError as error:
+        raise ServerError(
+            f"{name}{signature} can't be called as {name}(queue, max_interval{''.join(f', {key}=…' for key in accepted)}):"
+            f" {error}; give a function server(world) that makes it"
+        ) from None
+    if inspect.isabstract(server):
+        methods = ", ".join(sorted(server.__abstractmethods__))  # type: ignore[attr-defined]  # an abstract class has them
+        raise ServerError(f"{name} is no server: it lacks {methods}")
+    return server(world.queue, world.max_interval, **accepted)
+
+
+def _call(server: ServerMaker, name: str, world: Any) -> Any:
+    signature = inspect.signature(server)
+    try:
+        signature.bind(world)
+    except TypeError as error:
+        raise ServerError(f"{name}{signature} can't be called as {name}(world): {error}") from None
+    return server(world)

@@ -1,0 +1,99 @@
+"""Who bears which pid in a run, and what becomes of a reap: the kernel's side of a simulated world."""
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from timersim.lab.trace import Attempted, Instant, Recorder
+
+FATAL_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGQUIT, signal.SIGHUP})
+"""The signals that end a worker which does nothing about them."""
+
+FIRST_PID = 1001
+
+
+class FakeWorkers:
+    """The workers of one run by their pids. A reap is answered as the kernel would, and recorded.
+
+    `end(worker)` is what really ends a living worker and returns whether it is gone; simulated workers need
+    none. A worker that was reaped is a zombie for the rest of that instant: the kernel takes a second signal.
+    """
+
+    def __init__(self, recorder: Recorder, end: Callable[[int], bool] | None = None) -> None:
+        self._recorder = recorder
+        self._end = end
+        self._lives: dict[Any, tuple[int, int]] = {}
+        self._pids: dict[int, Any] = {}
+        self._reaped_at: dict[tuple[int, int], Instant] = {}
+
+    def start(self, worker: int, pid: int | None = None) -> int:
+        """Starts a new incarnation, which bears `pid`, by default one that nobody has borne."""
+        if pid is None:
+            pid = FIRST_PID + len(self._lives)
+        self._recorder.started(worker)
+        self._lives[pid] = worker, self._recorder.incarnation(worker)
+        self._pids[worker] = pid
+        return pid
+
+    def pid(self, worker: int) -> int:
+        """Returns the pid of the worker's latest incarnation."""
+        return self._pids[worker]  # type: ignore[no-any-return]  # keyed by what `start` returned
+
+    def life(self, pid: Any) -> tuple[int, int] | None:
+        """Returns the worker and the incarnation that bears or bore `pid`, None for a stranger."""
+        return self._lives.get(pid)
+
+    def is_alive(self, pid: Any) -> bool:
+        """Returns whether a living worker bears `pid`."""
+        life = self._lives.get(pid)
+        return life is not None and self._recorder.alive(life[0]) and self._recorder.incarnation(life[0]) == life[1]
+
+    def reap(self, worker_id: Any) -> bool:
+        """Ends the worker with this pid; returns whether it is gone, which one that nobody bears is."""
+        life = self._lives.get(worker_id)
+        if life is None:
+            self._recorder.add(Attempted, None, None, _stranger(worker_id), "gone")
+            return True
+        worker, incarnation = life
+        if self.is_alive(worker_id):
+            return self._reap_living(worker, incarnation)
+        is_zombie = self._end is None and self._reaped_at.get(life) == self._recorder.now()
+        self._recorder.add(Attempted, worker, incarnation, f"worker {worker}", "reaped" if is_zombie else "gone")
+        return True
+
+    def kill(self, pid: int, number: int) -> None:
+        """Does what `os.kill` does, to the workers of this run alone; every other target is recorded, never hit."""
+        is_known = pid in self._lives
+        if number == 0 and is_known and not self.is_alive(pid):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        if number not in FATAL_SIGNALS and is_known:
+            return
+        was_alive = is_known and (self.is_alive(pid) or self._reaped_at.get(self._lives[pid]) == self._recorder.now())
+        if not self.reap(pid):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        if not was_alive and pid > 1 and pid != os.getpid():
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    def _reap_living(self, worker: int, incarnation: int) -> bool:
+        target = f"worker {worker}"
+        try:
+            is_gone = self._end is None or self._end(worker)
+        except Exception:
+            self._recorder.add(Attempted, worker, incarnation, target, "raised")
+            raise
+        self._recorder.add(Attempted, worker, incarnation, target, "reaped" if is_gone else "failed")
+        if is_gone:
+            self._reaped_at[worker, incarnation] = self._recorder.now()
+            self._recorder.died(worker, "reaped")
+        return is_gone
+
+
+def _stranger(worker_id: Any) -> str:
+    """Names a target that is no worker, without a number that differs from run to run."""
+    if worker_id == os.getpid():
+        return "the server itself"
+    if isinstance(worker_id, int) and worker_id > 1:
+        return "a process that is no worker"
+    return f"pid {worker_id}" if isinstance(worker_id, int) else f"{worker_id!r}"

@@ -1,0 +1,79 @@
+"""A simulated world: one watchdog in virtual time, with its queue and its clients."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from timersim.fakes.clock import TaskGroup, VirtualClock
+from timersim.fakes.patch import default_modules, patched
+from timersim.fakes.servers import Server, ServerMaker, make_server
+from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient, MemoryTimerServer
+
+
+class SimulatedWorld:
+    """What a server is made in: `clock`, `queue`, `max_interval` and `reap(worker_id)`.
+
+    `reap` is the simulated kernel's hand: what the server's own `os.kill`, `scancel` or pod deletion would have
+    done. `server` is the watchdog itself, once it was made.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_interval: float = 60,
+        clock: VirtualClock | None = None,
+        queue: Any = None,
+        reap: Callable[[Any], bool] | None = None,
+        kill: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.clock = clock or VirtualClock()
+        self.queue = queue or MemoryRequestQueue(clock=self.clock)
+        self.max_interval = max_interval
+        self.reap = reap or _gone_at_once
+        self.kill = kill or (lambda pid, number: None)
+        self.group = TaskGroup("server")
+        self.server: Any = None
+
+    def client(self, worker_id: Hashable) -> MemoryTimerClient:
+        """Returns a client that speaks for `worker_id`."""
+        return MemoryTimerClient(self.queue, worker_id)
+
+    @contextmanager
+    def seat(self, server: ServerMaker, modules: Sequence[str] | None = None) -> Iterator[Server]:
+        """Makes the server; until the end of the block the modules in which it is written see this world's time.
+
+        `modules` None: those of its class and of its bases outside the standard library and timersim.
+        """
+        with patched(() if modules is None else modules, self.clock, self.kill), self.clock.group(self.group):
+            self.server = make_server(server, self)
+            with patched(default_modules(self.server) if modules is None else (), self.clock, self.kill):
+                yield self.server
+
+
+@contextmanager
+def simulated_world(
+    server: ServerMaker = MemoryTimerServer, *, max_interval: float = 60, start: float = 1_000_000.0
+) -> Iterator[SimulatedWorld]:
+    """Opens a world with a running watchdog; at the end of the block the watchdog is stopped.
+
+    `start` is where its clock begins, in seconds.
+
+    >>> import timersim
+    >>> with simulated_world() as world:
+    ...     world.client("rank 3").acquire("all_reduce", world.clock.time() + 3600)
+    ...     world.clock.advance(3600)
+    ...     world.server.reaped
+    ['rank 3']
+    """
+    world = SimulatedWorld(max_interval=max_interval, clock=VirtualClock(start))
+    with world.seat(server) as seated:
+        seated.start()
+        try:
+            yield world
+        finally:
+            seated.stop()
+            world.clock.close()
+
+
+def _gone_at_once(worker_id: Any) -> bool:
+    return True

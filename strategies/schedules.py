@@ -1,0 +1,47 @@
+"""Hypothesis strategies for schedules."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from hypothesis import strategies as st
+
+from timersim.lab.schedule import OPERATIONS, Operation, Schedule
+from timersim.strategies.choices import Vocabulary, generate
+
+
+def schedules(
+    *, max_workers: int = 3, max_scopes: int = 2, max_size: int = 12, faults: Iterable[type[Operation]] | None = None
+) -> st.SearchStrategy[Schedule]:
+    """Generates schedules of acquires, releases, deaths, pauses, and stops and starts of the server.
+
+    Instants crowd around expirations; each example leaves out kinds of operations at random. They shrink to
+    one worker, one scope, no fault and no gap. `faults` are those that may occur; unless given, all that every
+    backend can carry out. Raises ValueError for a bound below 1, and for a fault that is none.
+
+    >>> from hypothesis import find
+    >>> find(schedules(), lambda schedule: len(schedule) > 0)
+    Schedule([Acquire(0, "s0", after=5)])
+    """
+    for name, value in (("max_workers", max_workers), ("max_scopes", max_scopes), ("max_size", max_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is a whole number of at least 1: {name}={value!r}")
+    return _schedules(Vocabulary(_kinds(faults), max_workers, max_scopes, max_size))
+
+
+def _kinds(faults: Iterable[type[Operation]] | None) -> tuple[type[Operation], ...]:
+    wanted = None if faults is None else tuple(faults)
+    for fault in wanted or ():
+        if fault not in OPERATIONS.values() or not fault.fault:
+            known = ", ".join(kind.__name__ for kind in OPERATIONS.values() if kind.fault)
+            raise ValueError(f"faults are among {known}: faults has {getattr(fault, '__name__', fault)!r}")
+    return tuple(kind for kind in Vocabulary().kinds if not kind.fault or wanted is None or kind in wanted)
+
+
+@st.composite
+def _schedules(draw: st.DrawFn, vocabulary: Vocabulary) -> Schedule:
+    return generate(lambda n: draw(_below(n)), vocabulary)
+
+
+@cache
+def _below(n: int) -> st.SearchStrategy[int]:
+    return st.integers(0, n - 1)

@@ -1,0 +1,150 @@
+"""The search: runs generated schedules, keeps for each broken invariant the smallest that breaks it, and shrinks it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
+
+from timersim.lab.experiment import Backend, run
+from timersim.lab.invariants import InvariantViolation
+from timersim.lab.oracle import read
+from timersim.lab.report import Finding, Report
+from timersim.lab.schedule import Schedule
+from timersim.lab.shrink import shrink
+from timersim.lab.trace import Trace
+from timersim.strategies.choices import Vocabulary
+from timersim.strategies.schedules import schedules
+
+Progress = Callable[[Report], None]
+
+
+def find_violations(
+    backend: Backend,
+    max_examples: int = 200,
+    seed: int = 0,
+    time_limit: float | None = None,
+    progress: Progress = lambda report: None,
+) -> Report:
+    """Runs up to `max_examples` generated schedules on `backend` and reports every invariant that they break.
+
+    Hypothesis draws, it does not decide: nothing is raised, and the search goes on after a violation, so that
+    one does not hide another. Each broken invariant is shrunk for itself; those that one and the same schedule
+    breaks are one finding. The same seed gives the same report. `time_limit` is in seconds of real time;
+    `progress` is called with the report as it grows. An interrupt (Ctrl-C) ends the search, and the report says so.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> find_violations(SimulatedBackend(), max_examples=20).findings
+    []
+    """
+    if isinstance(max_examples, bool) or not isinstance(max_examples, int) or max_examples < 1:
+        raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
+    return _Search(backend, seed, time_limit, progress).report(max_examples)
+
+
+@dataclass(slots=True)
+class _Catch:
+    """The smallest schedule so far that breaks an invariant, and after how many examples one was found."""
+
+    schedule: Schedule
+    after: int
+    is_known: bool
+
+
+class _Search:
+    def __init__(self, backend: Backend, seed: int, time_limit: float | None, progress: Progress) -> None:
+        self._backend = backend
+        self._progress = progress
+        self._report = Report(backend.name, seed, backend_spec=backend.spec)
+        self._catches: dict[str, _Catch] = {}
+        self._began = time.monotonic()
+        self._ends = None if time_limit is None else self._began + time_limit
+
+    def report(self, max_examples: int) -> Report:
+        report = self._report
+        try:
+            self._explore(max_examples)
+            findings = [self._finding(name, catch) for name, catch in self._catches.items()]
+            report.findings = _merged([f for f, catch in zip(findings, self._catches.values(), strict=True) if not catch.is_known])
+            report.known = _merged([f for f, catch in zip(findings, self._catches.values(), strict=True) if catch.is_known])
+        except KeyboardInterrupt:
+            report.is_interrupted = True
+        report.seconds = time.monotonic() - self._began
+        return report
+
+    def _explore(self, max_examples: int) -> None:
+        vocabulary = [kind for kind in Vocabulary().kinds if kind.fault and kind in self._backend.operations]
+
+        @settings(
+            max_examples=max_examples,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            derandomize=False,
+            suppress_health_check=list(HealthCheck),
+        )
+        @seeded(self._report.seed)
+        @given(schedules(faults=vocabulary))
+        def explore(schedule: Schedule) -> None:
+            if self._is_over():
+                raise _OverError
+            self._take(schedule, run(schedule, self._backend))
+
+        try:
+            explore()
+        except _OverError:
+            self._report.is_cut_short = True
+
+    def _take(self, schedule: Schedule, trace: Trace) -> None:
+        report = self._report
+        report.count(trace, read(trace), is_real=self._backend.is_real)
+        for violation in (*trace.violations, *trace.known):
+            assert isinstance(violation, InvariantViolation)
+            name = violation.invariant.id
+            caught = self._catches.get(name)
+            if caught is None:
+                self._catches[name] = _Catch(schedule, report.examples, violation in trace.known)
+            elif _size(schedule) < _size(caught.schedule):
+                caught.schedule = schedule
+        report.seconds = time.monotonic() - self._began
+        self._progress(report)
+
+    def _finding(self, name: str, catch: _Catch) -> Finding:
+        def fails(schedule: Schedule) -> bool:
+            return not self._is_over() and _violation(run(schedule, self._backend), name) is not None
+
+        shrunk = shrink(catch.schedule, fails)
+        violation = _violation(run(shrunk, self._backend), name)
+        if violation is None:
+            shrunk = catch.schedule
+            violation = _violation(run(shrunk, self._backend), name)
+        return Finding([name], shrunk, catch.after, len(catch.schedule), violation)
+
+    def _is_over(self) -> bool:
+        return self._ends is not None and time.monotonic() >= self._ends
+
+
+class _OverError(BaseException):
+    """Ends a search at its time limit; Hypothesis lets it pass."""
+
+
+def _violation(trace: Trace, name: str) -> InvariantViolation | None:
+    for violation in (*trace.violations, *trace.known):
+        if isinstance(violation, InvariantViolation) and violation.invariant.id == name:
+            return violation
+    return None
+
+
+def _size(schedule: Schedule) -> tuple[int, int]:
+    return len(schedule), len(repr(schedule))
+
+
+def _merged(findings: list[Finding]) -> list[Finding]:
+    """Makes one finding of those with the same schedule, and puts the worst first."""
+    merged: dict[Schedule, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: finding.rank):
+        earlier = merged.setdefault(finding.schedule, finding)
+        if earlier is not finding:
+            earlier.invariants += finding.invariants
+            earlier.examples = min(earlier.examples, finding.examples)
+    return list(merged.values())

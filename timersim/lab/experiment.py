@@ -1,0 +1,216 @@
+"""The experiment: runs one schedule on one backend, records it and judges it."""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from timersim.lab.contract import Contract
+from timersim.lab.goals import reached
+from timersim.lab.invariants import judge
+from timersim.lab.oracle import read
+from timersim.lab.schedule import (
+    Acquire,
+    Crash,
+    Exit,
+    Operation,
+    Pause,
+    PauseServer,
+    Release,
+    Resume,
+    Schedule,
+    Start,
+    StartServer,
+    StopServer,
+)
+from timersim.lab.trace import (
+    Arrived,
+    Ended,
+    Instant,
+    Recorder,
+    Sent,
+    ServerPaused,
+    ServerStarted,
+    ServerStopping,
+    Skipped,
+    Trace,
+)
+
+
+class World(ABC):
+    """One run, as the experiment drives it: each method makes one thing happen, and records it.
+
+    The experiment asks only what can be: a worker that lives to acquire, one that is dead to start.
+    """
+
+    recorder: Recorder
+
+    @abstractmethod
+    def advance(self, ticks: Instant) -> None:
+        """Lets `ticks` pass."""
+
+    @abstractmethod
+    def start(self, worker: int) -> None:
+        """Starts a new incarnation."""
+
+    @abstractmethod
+    def acquire(self, worker: int, scope: str, after: int) -> None:
+        """Has the worker acquire a timer that is due `after` ticks from now."""
+
+    @abstractmethod
+    def release(self, worker: int, scope: str) -> None:
+        """Has the worker release a timer."""
+
+    @abstractmethod
+    def exit(self, worker: int) -> None:
+        """Has the worker end as it should."""
+
+    @abstractmethod
+    def crash(self, worker: int, how: str) -> None:
+        """Has the worker die at once."""
+
+    @abstractmethod
+    def pause(self, worker: int) -> None:
+        """Stops the worker."""
+
+    @abstractmethod
+    def resume(self, worker: int) -> None:
+        """Lets a stopped worker go on."""
+
+    @abstractmethod
+    def pause_server(self, ticks: int) -> None:
+        """Stops the server for `ticks`."""
+
+    @abstractmethod
+    def stop_server(self) -> None:
+        """Has the server's `stop` called."""
+
+    @abstractmethod
+    def start_server(self) -> None:
+        """Has the server's `start` called."""
+
+
+class Backend(ABC):
+    """A reusable maker of worlds for one system under test, with the contract that it claims."""
+
+    name: str
+    contract: Contract
+    operations: frozenset[type[Operation]]
+    """The operations that it can carry out."""
+    is_real: bool = False
+    """Whether its workers are real processes, really killed."""
+
+    @abstractmethod
+    def open(self) -> AbstractContextManager[World]:
+        """Opens a world; at the end of the block it is over, and what is left of it is recorded."""
+
+    def close(self) -> None:  # noqa: B027 - only some hold anything
+        """Gives back what it holds between runs."""
+
+    @property
+    def spec(self) -> Mapping[str, Any] | None:
+        """What rebuilds it by name, as values of JSON; None where nothing can."""
+        return None
+
+
+def run(schedule: Schedule, backend: Backend) -> Trace:
+    """Runs `schedule` on `backend` and returns its trace, judged.
+
+    After the last operation the run goes on until nothing is due. Raises ValueError where the backend
+    cannot carry out an operation.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> trace = run(Schedule([Acquire(0, "load", after=5)]), SimulatedBackend())
+    >>> [(reap.worker, reap.at) for reap in trace.reaps], trace.violations
+    ([(0, 5)], [])
+    """
+    __tracebackhide__ = True
+    for operation in schedule:
+        if type(operation) not in backend.operations:
+            raise ValueError(f"the backend {backend.name!r} can't carry out {operation!r}")
+    with backend.open() as world:
+        conductor = _Conductor(world)
+        for worker in schedule.running_at_first:
+            world.start(worker)
+        for operation in schedule:
+            world.advance(operation.gap)
+            conductor.perform(operation)
+        world.advance(0)
+        while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
+            world.advance(horizon - world.recorder.now())
+        world.recorder.add(Ended)
+    return judged(Trace(schedule, backend.name, backend.contract, world.recorder.events))
+
+
+def judged(trace: Trace) -> Trace:
+    """Returns the trace with its verdict: its violations, those that its contract exempts, its cases and goals."""
+    account = read(trace)
+    violations, trace.exercised = judge(account)
+    trace.violations = [v for v in violations if v.invariant.id not in trace.contract.exempt]
+    trace.known = [v for v in violations if v.invariant.id in trace.contract.exempt]
+    trace.goals = reached(account)
+    return trace
+
+
+def _horizon(recorder: Recorder, contract: Contract) -> Instant:
+    """Returns when everything that the world did must have had its effect, a retry included."""
+    latest: Instant = 0
+    for event in recorder.events:
+        match event:
+            case Sent(_, _, _, _, _, expiration) if expiration is not None:
+                latest = max(latest, expiration)
+            case ServerPaused(_, until):
+                latest = max(latest, until)
+            case ServerStarted(at) | ServerStopping(at) | Arrived(at):
+                latest = max(latest, at)
+    return latest + contract.reap_within + contract.retry_within + contract.transit
+
+
+class _Conductor:
+    """Performs operations on a world: skips what cannot be, and keeps what a paused worker does until it resumes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._kept: defaultdict[int, deque[Operation]] = defaultdict(deque)
+
+    def perform(self, operation: Operation) -> None:
+        """Performs an operation now, or keeps or skips it."""
+        recorder = self._world.recorder
+        match operation:
+            case PauseServer(ticks):
+                self._world.pause_server(ticks)
+            case StopServer():
+                self._world.stop_server()
+            case StartServer():
+                self._world.start_server()
+            case Start(worker) if not recorder.alive(worker):
+                self._kept.pop(worker, None)
+                self._world.start(worker)
+            case Resume(worker) if recorder.paused(worker):
+                self._world.resume(worker)
+                kept = self._kept.pop(worker, deque())
+                for each in kept:
+                    self.perform(each)
+            case Crash(worker, "sigkill") if recorder.alive(worker):
+                self._world.crash(worker, "sigkill")
+            case Acquire() | Release() | Exit() | Crash() | Pause() if recorder.alive(operation.worker):
+                if recorder.paused(operation.worker):
+                    self._kept[operation.worker].append(operation)
+                else:
+                    self._perform_in_worker(operation)
+            case _:
+                recorder.add(Skipped, operation)
+
+    def _perform_in_worker(self, operation: Operation) -> None:
+        match operation:
+            case Acquire(worker, scope, after=after):
+                self._world.acquire(worker, scope, after)
+            case Release(worker, scope):
+                self._world.release(worker, scope)
+            case Exit(worker):
+                self._world.exit(worker)
+            case Crash(worker, how):
+                self._world.crash(worker, how)
+            case Pause(worker):
+                self._world.pause(worker)

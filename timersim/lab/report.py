@@ -1,0 +1,136 @@
+"""The report: what a search on one backend did and found."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from timersim.lab.goals import GOALS
+from timersim.lab.invariants import INVARIANTS, InvariantViolation, lateness
+from timersim.lab.oracle import Account
+from timersim.lab.saved import SavedSchedule, named
+from timersim.lab.schedule import Schedule, to_object
+from timersim.lab.trace import Died, Instant, Trace
+
+
+@dataclass(slots=True)
+class Finding:
+    """What breaks the `invariants`: a shrunk schedule, found after `examples` schedules in one of `found_at` operations.
+
+    `violation` is None where a rerun no longer showed it, which on real processes can happen.
+    """
+
+    invariants: list[str]
+    schedule: Schedule
+    examples: int
+    found_at: int
+    violation: InvariantViolation | None
+    replay: str = ""
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What it is sorted by: the harm that it does, then the order of the invariants."""
+        return INVARIANTS[self.invariants[0]].harm, list(INVARIANTS).index(self.invariants[0])
+
+    @property
+    def faults(self) -> list[str]:
+        """The faults without which it does not happen."""
+        return self.schedule.faults
+
+    def saved(self, backend: Mapping[str, Any]) -> SavedSchedule:
+        """Returns it as a file's content."""
+        return named(self.invariants, backend, self.schedule)
+
+    def to_text(self) -> str:
+        """Returns the failing test case as a person reads it."""
+        headline = self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"
+        faults = f"fault needed: {', '.join(self.faults)}" if self.faults else "no fault needed"
+        lines = [
+            headline,
+            f"  found after {_plural(self.examples, 'schedule')},"
+            f" {_plural(self.found_at, 'operation')} shrunk to {len(self.schedule)}; {faults}",
+        ]
+        if len(self.invariants) > 1:
+            lines.append(f"  breaks as well: {', '.join(self.invariants[1:])}")
+        lines.append(f"  {self.schedule!r}")
+        if self.violation:
+            lines.append(self.violation.timeline)
+        if self.replay:
+            lines.append(f"  replay: {self.replay}")
+        return "\n".join(lines)
+
+    def to_object(self) -> dict[str, Any]:
+        """Returns it as an object of JSON."""
+        return {
+            "invariants": self.invariants,
+            "schedule": [to_object(operation) for operation in self.schedule],
+            "operations": len(self.schedule),
+            "faults": self.faults,
+            "examples": self.examples,
+            "headline": self.violation.headline if self.violation else "",
+            "timeline": self.violation.timeline.splitlines() if self.violation else [],
+            "replay": self.replay,
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """What a search on `backend` did, in numbers, and what it found, worst first.
+
+    `known` are the findings that the backend's contract exempts.
+    """
+
+    backend: str
+    seed: int
+    backend_spec: Mapping[str, Any] | None = None
+    examples: int = 0
+    operations: int = 0
+    seconds: float = 0
+    reaps: int = 0
+    kills: int = 0
+    worst_lateness: Instant = -math.inf
+    allowed_lateness: Instant = 0
+    exercised: Counter[str] = field(default_factory=Counter)
+    goals: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GOALS, 0)))
+    findings: list[Finding] = field(default_factory=list)
+    known: list[Finding] = field(default_factory=list)
+    is_cut_short: bool = False
+    is_interrupted: bool = False
+
+    def count(self, trace: Trace, account: Account, *, is_real: bool) -> None:
+        """Adds a run's numbers."""
+        self.examples += 1
+        self.operations += len(trace.schedule)
+        self.reaps += len(trace.reaps)
+        if is_real:
+            self.kills += sum(death.how in {"reaped", "sigkill"} for death in trace.of(Died))
+        self.exercised.update(trace.exercised)
+        self.goals.update(trace.goals)
+        self.worst_lateness = max(self.worst_lateness, max(lateness(account), default=-math.inf))
+        self.allowed_lateness = trace.contract.reap_within
+
+    @property
+    def broken(self) -> set[str]:
+        """The ids of the invariants that do not hold."""
+        return {name for finding in self.findings for name in finding.invariants}
+
+    def to_object(self) -> dict[str, Any]:
+        """Returns it as an object of JSON, an element of `runs`."""
+        return {
+            "backend": self.backend,
+            "seed": self.seed,
+            "examples": self.examples,
+            "operations": self.operations,
+            "seconds": round(self.seconds, 3),
+            "reaps": self.reaps,
+            "kills": self.kills,
+            "exercised": dict(self.exercised),
+            "goals": dict(self.goals),
+            "violations": [finding.to_object() for finding in self.findings],
+            "known": [finding.to_object() for finding in self.known],
+        }
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,154 @@
+"""The timeline: a trace as lanes of text, with the windows of the oracle where they matter."""
+
+from timersim.lab.oracle import Account, read
+from timersim.lab.trace import (
+    Arrived,
+    Attempted,
+    Died,
+    Event,
+    Instant,
+    Left,
+    Sent,
+    ServerFailed,
+    ServerPaused,
+    ServerStarted,
+    ServerStopped,
+    ServerStopping,
+    Skipped,
+    Started,
+    Trace,
+    WorkerPaused,
+    WorkerResumed,
+    numbered,
+)
+
+Cells = dict[str, str]
+"""What stands in a row, by the name of its lane."""
+
+WIRE, SERVER = "wire", "server"
+
+
+def render(trace: Trace, at: Instant, rule: str) -> str:
+    """Returns the lanes of `trace`, with `rule` in the server's lane at the instant where it was broken."""
+    rows = lanes(trace)
+    index = max((i for i, (t, cells) in enumerate(rows) if t == at and SERVER in cells), default=None)
+    if index is not None and rows[index][1][SERVER] == _ATTEMPT:
+        rows[index][1][SERVER] = rule
+    else:
+        rows.append((at, {SERVER: rule}))
+        rows.sort(key=lambda row: row[0])
+    names = [f"worker {worker}" for worker in _workers(trace)] + [WIRE, SERVER]
+    table = [["t", *names]]
+    for i, (t, cells) in enumerate(rows):
+        cells = {lane: text.replace(_ATTEMPT, "attempts a reap") for lane, text in cells.items()}
+        same = i > 0 and rows[i - 1][0] == t
+        table.append(["" if same else number_text(t), *(cells.get(name, "") for name in names)])
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return "\n".join("  " + "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def lanes(trace: Trace) -> list[tuple[Instant, Cells]]:
+    """Returns the rows of the timeline: an instant, and what happened then in which lane."""
+    account = read(trace)
+    requests = numbered(trace.events)
+    rows: list[tuple[Instant, Cells]] = []
+    for event in trace.events:
+        cells = _cells(event, requests, account)
+        if rows and rows[-1][0] == event.at and not rows[-1][1].keys() & cells.keys() and _may_share(rows[-1][1], event):
+            rows[-1][1].update(cells)
+        elif cells:
+            rows.append((event.at, cells))
+    for life in account.lives:
+        death = account.deaths.get(life)
+        for guard in account.guards.get(life, ()):
+            overdue = guard.superseded > guard.due and (death is None or death.at > guard.due)
+            if overdue and guard.arrived < guard.due <= trace.end:
+                _insert(rows, guard.due, {_lane(life[0]): ".. due"})
+    return rows
+
+
+def at_text(at: Instant) -> str:
+    """Returns an instant as people read it: `t=5`."""
+    return f"t={number_text(at)}"
+
+
+def number_text(number: float) -> str:
+    """Returns a number of ticks without a trailing `.0`."""
+    return f"{number:g}" if number == int(number) else f"{number:.3f}"
+
+
+_ATTEMPT = "\0attempt"
+
+
+def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
+    match event:
+        case Started(at, worker, incarnation):
+            return {_lane(worker): "starts" if incarnation == 0 else "starts again"} if at > 0 or incarnation else {}
+        case Sent(_, _, worker, _, scope, expiration):
+            return {_lane(worker): f"release {scope}" if expiration is None else f"acquire {scope} ->{number_text(expiration)}"}
+        case Arrived(at, number):
+            return _arrival(requests[number], at, account)
+        case WorkerPaused(_, worker):
+            return {_lane(worker): "paused"}
+        case WorkerResumed(_, worker):
+            return {_lane(worker): "resumes"}
+        case Died(_, worker, _, how):
+            return {_lane(worker): _DEATHS.get(how, how)}
+        case Attempted(_, worker, _, target, outcome):
+            about = {SERVER: _ATTEMPT}
+            return about if worker is None or outcome == "reaped" else {**about, _lane(worker): f"reap: {outcome}"}
+        case Skipped(_, operation):
+            worker = getattr(operation, "worker", None)
+            return {} if worker is None else {_lane(worker): f"({type(operation).__name__} skipped)"}
+        case _:
+            text = _of_server(event)
+            return {SERVER: text} if text else {}
+
+
+def _arrival(request: Sent, at: Instant, account: Account) -> Cells:
+    kind = "release" if request.expiration is None else "acquire"
+    if account.resume(at) > at:
+        return {WIRE: kind, SERVER: ".. waiting in the queue"}
+    return {WIRE: kind, SERVER: "released" if request.expiration is None else f"armed, due {number_text(request.expiration)}"}
+
+
+def _of_server(event: Event) -> str:
+    match event:
+        case ServerPaused(_, until):
+            return f"paused until {number_text(until)}"
+        case ServerStopping():
+            return "stop called"
+        case ServerStopped():
+            return "stopped"
+        case ServerStarted(at):
+            return "started" if at > 0 else ""
+        case ServerFailed(_, reason):
+            return f"dies: {reason}"
+        case Left(_, what):
+            return f"left: {what}"
+        case _:
+            return ""
+
+
+_DEATHS = {"reaped": "reaped", "exit": "exits", "sigkill": "crashes: sigkill", "os._exit": "crashes: exit"}
+
+
+def _may_share(cells: Cells, event: Event) -> bool:
+    """Returns whether an event may stand in a row: an attempt shares it with the death that it brought, alone."""
+    return _ATTEMPT not in cells.values() or isinstance(event, Died)
+
+
+def _insert(rows: list[tuple[Instant, Cells]], at: Instant, cells: Cells) -> None:
+    index = next((i for i, (t, _) in enumerate(rows) if t >= at), len(rows))
+    if index < len(rows) and rows[index][0] == at and not rows[index][1].keys() & cells.keys():
+        rows[index][1].update(cells)
+    else:
+        rows.insert(index, (at, cells))
+
+
+def _lane(worker: int) -> str:
+    return f"worker {worker}"
+
+
+def _workers(trace: Trace) -> list[int]:
+    return sorted({event.worker for event in trace.of(Started)})
