@@ -1,18 +1,34 @@
 """The fakes: virtual time, simulated workers, and worlds made of them."""
 
-from timersim.fakes.backend import SimulatedBackend
-from timersim.fakes.clock import Deadlock, SpinError, VirtualClock
-from timersim.fakes.patch import patched
-from timersim.fakes.workers import FakeWorkers
-from timersim.fakes.world import SimulatedWorld, simulated_world
+from typing import TYPE_CHECKING
+
+from timersim.lazy import attach
+
+if TYPE_CHECKING:
+    from timersim.fakes.backend import SimulatedBackend
+    from timersim.fakes.clock import VirtualClock
+    from timersim.fakes.scheduler import Deadlock, HoldTimeout, SpinError
+    from timersim.fakes.workers import FakeWorkers
+    from timersim.fakes.world import SimulatedWorld, simulated_world
 
 __all__ = [
     "Deadlock",
     "FakeWorkers",
+    "HoldTimeout",
     "SimulatedBackend",
     "SimulatedWorld",
     "SpinError",
     "VirtualClock",
-    "patched",
     "simulated_world",
 ]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "backend": ("SimulatedBackend",),
+        "clock": ("VirtualClock",),
+        "scheduler": ("Deadlock", "HoldTimeout", "SpinError"),
+        "workers": ("FakeWorkers",),
+        "world": ("SimulatedWorld", "simulated_world"),
+    },
+)

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from timersim.fakes.clock import SECOND, Call, TaskGroup, VirtualClock
+from timersim.fakes.clock import VirtualClock
+from timersim.fakes.scheduler import SECOND
 from timersim.fakes.servers import Server, ServerMaker
+from timersim.fakes.tasks import Call, TaskGroup
 from timersim.fakes.workers import FakeWorkers
 from timersim.fakes.world import SimulatedWorld
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
-from timersim.lab.schedule import OPERATIONS, Operation
-from timersim.lab.trace import (
+from timersim.lab.record import (
     Instant,
     Left,
     Recorder,
@@ -22,6 +23,7 @@ from timersim.lab.trace import (
     ServerStopped,
     ServerStopping,
 )
+from timersim.lab.schedule import OPERATIONS, Operation
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
 
 STOP_LIMIT = 3
@@ -79,13 +81,21 @@ class VirtualRun(World):
     How workers live and send is left to subclasses.
     """
 
-    def __init__(self, max_interval: int, clock: VirtualClock, queue: Any, end: Callable[[int], bool] | None) -> None:
+    def __init__(
+        self,
+        max_interval: int,
+        clock: VirtualClock,
+        *,
+        queue: Any = None,
+        end: Callable[[int], bool] | None = None,
+        reap: Callable[[Any], bool] | None = None,
+    ) -> None:
         self.clock = clock
         self._began = clock.monotonic_ns
         self.recorder = Recorder(self._now)
         self.workers = FakeWorkers(self.recorder, end)
         self.seat = SimulatedWorld(
-            max_interval=max_interval, clock=clock, queue=queue, reap=self.workers.reap, kill=self.workers.kill
+            max_interval=max_interval, clock=clock, queue=queue, reap=reap or self.workers.reap, kill=self.workers.kill
         )
         self._server = _ServerControl(self.recorder, clock, self.seat.group, self.workers.is_alive)
 
@@ -121,7 +131,7 @@ class _SimulatedRun(VirtualRun):
     """A run with simulated workers: what is sent arrives at once."""
 
     def __init__(self, max_interval: int) -> None:
-        super().__init__(max_interval, VirtualClock(), None, None)
+        super().__init__(max_interval, VirtualClock())
         self._clients: dict[int, MemoryTimerClient] = {}
 
     def start(self, worker: int) -> None:

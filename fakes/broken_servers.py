@@ -52,7 +52,7 @@ class _KeepsTimersOfTheDead(TableTimerServer):
                 self._timers.disarm(key)
 
 
-ABLATIONS: dict[str, type[TableTimerServer]] = {
+ABLATIONS: dict[str, Any] = {
     "drain-before-expire": _ExpiresBeforeItRegisters,
     "expire-at-the-instant": _ExpiresAfterTheExpiration,
     "honour-releases": _ForgetsReleases,

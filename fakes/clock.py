@@ -4,125 +4,14 @@ Its tasks are greenlets. One runs at a time, on one thread; ordinary blocking co
 every task is blocked on the clock, time jumps to the next due instant.
 """
 
-import heapq
-import math
-import select
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
-from itertools import count
-from typing import Protocol
+from collections.abc import Callable
 
-from greenlet import GreenletExit, getcurrent, greenlet
-
-from timersim.clock import Clock, Task
-
-SECOND = 1_000_000_000
-"""Nanoseconds in a second: what the clock counts in."""
-
-MAX_TURNS = 1_000
-"""How often one task may run at one instant before it counts as spinning."""
-
-HOLD_LIMIT = 10.0
-"""How many real seconds a real process may owe an answer while time stands still."""
+from timersim.clock import Clock
+from timersim.fakes.scheduler import SECOND, Deadlock, Scheduler, nanoseconds
+from timersim.fakes.tasks import Call
 
 
-class Deadlock(RuntimeError):  # noqa: N818 - the field's word
-    """Nothing can happen any more, and the awaited thing has not."""
-
-
-class SpinError(RuntimeError):
-    """A task runs again and again at one instant, so time cannot go on."""
-
-
-class HoldTimeout(RuntimeError):  # noqa: N818 - as TimeoutError's kin are named
-    """A real process owes an answer for longer than the limit, in real time."""
-
-
-class TaskGroup:
-    """Tasks that live, pause and die together, as the threads of one simulated process do.
-
-    `on_error(task, error)` is told of an exception that leaves one of its tasks; without it the exception
-    stops the run. A task belongs to the group in which it was made, as does what it spawns itself.
-    """
-
-    __slots__ = ("deferred", "name", "on_error", "paused", "tasks")
-
-    def __init__(self, name: str, on_error: "Callable[[Task, BaseException], None] | None" = None) -> None:
-        self.name = name
-        self.on_error = on_error
-        self.paused = False
-        self.tasks: dict[VirtualTask, None] = {}
-        self.deferred: list[VirtualTask] = []
-
-
-class Timed(Protocol):
-    """What waits in the clock's heap for its instant; `_due` is its valid entry's serial."""
-
-    _due: int | None
-
-    def _fire(self) -> None: ...
-
-
-class Call:
-    """A call that is due at an instant; `cancel` takes it back."""
-
-    __slots__ = ("_due", "_target", "name")
-
-    def __init__(self, target: Callable[[], object]) -> None:
-        self._due: int | None = None
-        self._target = target
-        self.name = getattr(target, "__qualname__", repr(target))
-
-    def cancel(self) -> None:
-        """Takes the call back; nothing changes where it was made already."""
-        self._due = None
-
-    def _fire(self) -> None:
-        self._target()
-
-
-class VirtualTask(Task):
-    """A task in virtual time."""
-
-    __slots__ = ("_alive", "_answer", "_clock", "_due", "_error", "_greenlet", "_instant", "_turns", "daemon", "group", "name", "waits_for")
-
-    def __init__(self, clock: "VirtualClock", target: Callable[[], None], name: str, *, daemon: bool) -> None:
-        self.name = name
-        self.daemon = daemon
-        self.group = _group.get()
-        self.waits_for = "its first turn"
-        self._clock = clock
-        self._due: int | None = None
-        self._answer: object = None
-        self._error: BaseException | None = None
-        self._alive = True
-        self._instant = -1
-        self._turns = 0
-        self._greenlet = greenlet(target)
-        self._greenlet.gr_context = copy_context()
-
-    def __repr__(self) -> str:
-        return f"<task {self.name!r} waits for {self.waits_for}>" if self._alive else f"<task {self.name!r} ended>"
-
-    @property
-    def alive(self) -> bool:
-        return self._alive
-
-    def join(self, timeout: float | None = None) -> None:
-        clock = self._clock
-        if clock._current is self:
-            raise RuntimeError(f"a task can't join itself: {self.name!r}")
-        clock.wait(lambda _: not self._alive, math.inf if timeout is None else timeout)
-
-    def _fire(self) -> None:
-        self._answer = False
-        self._clock._ready.append(self)
-
-
-class VirtualClock(Clock):
+class VirtualClock(Scheduler, Clock):
     """A clock whose time passes only when it is told to, and then at once.
 
     `start` is where both hands begin, in seconds: well above 0, since to torch a negative expiration means a
@@ -137,17 +26,8 @@ class VirtualClock(Clock):
     """
 
     def __init__(self, start: float = 1_000_000.0) -> None:
-        self._now = _nanoseconds(start)
+        super().__init__(nanoseconds(start))
         self._wall_offset = 0
-        self._serial = count()
-        self._heap: list[tuple[int, int, Timed]] = []
-        self._ready: deque[VirtualTask] = deque()
-        self._tasks: dict[VirtualTask, None] = {}
-        self._polls: dict[VirtualTask, Callable[[float], bool]] = {}
-        self._readers: dict[VirtualTask, Sequence[int]] = {}
-        self._holds: list[str] = []
-        self._current: VirtualTask | None = None
-        self._running = False
 
     # The hands
 
@@ -169,7 +49,7 @@ class VirtualClock(Clock):
 
     def step_wall(self, by: float) -> None:
         """Moves the wall clock alone, by `by` seconds, forward or back."""
-        self._wall_offset += _signed_nanoseconds(by)
+        self._wall_offset += round(by * SECOND)
 
     # Letting time pass, from outside
 
@@ -177,7 +57,7 @@ class VirtualClock(Clock):
         """Lets `seconds` pass, and runs what falls due on the way, each at its instant."""
         if seconds < 0:
             raise ValueError(f"time can't go backwards: advance({seconds!r})")
-        self.advance_ns(_nanoseconds(seconds))
+        self.advance_ns(nanoseconds(seconds))
 
     def advance_ns(self, nanoseconds: int) -> None:
         """Lets `nanoseconds` pass, as `advance` does."""
@@ -187,7 +67,7 @@ class VirtualClock(Clock):
 
     def advance_to(self, instant: float) -> None:
         """Lets time pass until the monotonic `instant`, in seconds."""
-        target = _nanoseconds(instant)
+        target = nanoseconds(instant)
         if target < self._now:
             raise ValueError(f"time can't go backwards: advance_to({instant!r}) at {self.monotonic()!r}")
         self._run(target)
@@ -209,7 +89,7 @@ class VirtualClock(Clock):
 
         Raises Deadlock, naming each task and what it waits for, where nothing can happen any more.
         """
-        if self._run(self._now + _nanoseconds(within), predicate):
+        if self._run(self._now + nanoseconds(within), predicate):
             return
         if self._next_due() is None and not self._readers:
             raise Deadlock(f"nothing can happen any more at t={self.monotonic()!r}: {self._describe_tasks()}")
@@ -220,360 +100,17 @@ class VirtualClock(Clock):
     def call_at(self, instant: float, target: Callable[[], object]) -> Call:
         """Has `target` called at the monotonic `instant`, in seconds; at once where that is past."""
         call = Call(target)
-        self._schedule(call, max(self._now, _nanoseconds(instant)))
+        self._schedule(call, max(self._now, nanoseconds(instant)))
         return call
 
     def call_later(self, seconds: float, target: Callable[[], object]) -> Call:
         """Has `target` called in `seconds` seconds."""
         call = Call(target)
-        self._schedule(call, self._now + _nanoseconds(seconds))
+        self._schedule(call, self._now + nanoseconds(seconds))
         return call
-
-    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> VirtualTask:
-        task = VirtualTask(self, target, name, daemon=daemon)
-        self._tasks[task] = None
-        if task.group is not None:
-            task.group.tasks[task] = None
-        self._ready.append(task)
-        return task
-
-    @property
-    def current(self) -> VirtualTask | None:
-        """The task that runs, None outside of any."""
-        return self._current
-
-    @property
-    def tasks(self) -> list[VirtualTask]:
-        """The tasks that have not ended, in the order of their making."""
-        return list(self._tasks)
 
     @property
     def pending(self) -> list[tuple[float, str]]:
         """What is due: (monotonic instant in seconds, name), earliest first."""
         entries = sorted((due, serial, timed) for due, serial, timed in self._heap if timed._due == serial)
         return [(due / SECOND, getattr(timed, "name", "")) for due, _, timed in entries]
-
-    # Blocking, from inside a task; from outside, the world runs meanwhile
-
-    def sleep(self, seconds: float) -> None:
-        if seconds < 0:
-            raise ValueError(f"time can't go backwards: sleep({seconds!r})")
-        task = self._task_of_caller()
-        if task is None:
-            self.advance(seconds)
-        elif seconds == 0:
-            self._yield(task)
-        else:
-            self._block(task, seconds, "its sleep")
-
-    def wait(self, poll: Callable[[float], bool], timeout: float) -> bool:
-        if poll(0):
-            return True
-        task = self._task_of_caller()
-        if task is None:
-            return self._wait_outside(lambda: poll(0), timeout)
-        if timeout <= 0:
-            self._yield(task)
-        else:
-            self._polls[task] = poll
-            try:
-                if self._block(task, timeout, "a condition"):
-                    return True
-            finally:
-                self._polls.pop(task, None)
-        return poll(0)
-
-    def wait_readable(self, fds: Sequence[int], timeout: float) -> list[int]:
-        ready = _readable(fds, 0)
-        task = self._task_of_caller()
-        if ready:
-            return ready
-        if task is None:
-            self._wait_outside(lambda: _readable(fds, 0), timeout, fds)
-        elif timeout <= 0:
-            self._yield(task)
-        else:
-            self._readers[task] = fds
-            try:
-                self._block(task, timeout, f"descriptors {list(fds)}")
-            finally:
-                self._readers.pop(task, None)
-        return _readable(fds, 0)
-
-    @contextmanager
-    def hold(self, what: str) -> Iterator[None]:
-        """Lets time stand still while a real process owes an answer; `what` says who owes what.
-
-        Waits inside the block are waits in real time, for real descriptors, HOLD_LIMIT seconds at most.
-        What they wake runs; what is merely due does not.
-        """
-        self._holds.append(what)
-        try:
-            yield
-        finally:
-            self._holds.remove(what)
-
-    # Groups: simulated processes
-
-    @contextmanager
-    def group(self, group: TaskGroup) -> Iterator[None]:
-        """Makes tasks that are spawned in the block members of `group`."""
-        token = _group.set(group)
-        try:
-            yield
-        finally:
-            _group.reset(token)
-
-    def pause(self, group: TaskGroup) -> None:
-        """Stops the group's tasks where they are; time goes on without them."""
-        group.paused = True
-
-    def resume(self, group: TaskGroup) -> None:
-        """Lets the group's tasks go on; what fell due meanwhile happens now."""
-        group.paused = False
-        self._ready.extend(group.deferred)
-        group.deferred.clear()
-
-    def kill(self, group: TaskGroup) -> None:
-        """Ends the group's tasks: each unwinds, so its `finally` blocks run."""
-        for task in list(group.tasks):
-            self._end(task)
-
-    def close(self) -> None:
-        """Ends every task; each unwinds."""
-        for task in list(self._tasks):
-            self._end(task)
-
-    # The scheduler
-
-    def _run(self, target: int | None, until: Callable[[], object] | None = None) -> bool:
-        """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does."""
-        self._enter()
-        try:
-            while True:
-                self._settle()
-                if until is not None and until():
-                    return True
-                if self._holds:
-                    self._run_held(())
-                    continue
-                due = self._next_due()
-                if due is None or (target is not None and due > target):
-                    break
-                self._now = due
-                _, _, timed = heapq.heappop(self._heap)
-                timed._due = None
-                timed._fire()
-            if target is not None:
-                self._now = target
-        finally:
-            self._running = False
-        return False
-
-    def _enter(self) -> None:
-        if self._current is not None and self._current._greenlet is getcurrent():
-            raise RuntimeError(f"time can't be advanced from inside a task: {self._current.name!r}; let it sleep")
-        if self._running:
-            raise RuntimeError("time is being advanced already: by a call of this clock, or by another thread")
-        self._running = True
-
-    def _settle(self) -> None:
-        """Runs all that can run at this instant."""
-        while True:
-            self._run_ready()
-            self._ask_polls()
-            if self._readers and not self._ready:
-                self._ask_descriptors(0)
-            if not self._ready:
-                return
-
-    def _run_ready(self) -> None:
-        while self._ready:
-            task = self._ready.popleft()
-            if task.group is not None and task.group.paused:
-                task.group.deferred.append(task)
-            elif task._alive:
-                self._turn(task)
-
-    def _turn(self, task: VirtualTask) -> None:
-        """Lets the task run until it blocks or ends."""
-        if task._instant == self._now:
-            task._turns += 1
-            if task._turns > MAX_TURNS:
-                self._end(task, SpinError(f"spins: {task.name!r} ran {MAX_TURNS} times at one instant"))
-                return
-        else:
-            task._instant, task._turns = self._now, 0
-        self._switch(task)
-
-    def _switch(self, task: VirtualTask, *thrown: BaseException) -> None:
-        body = task._greenlet
-        body.parent = getcurrent()
-        outer, self._current = self._current, task
-        error: BaseException | None = None
-        try:
-            if thrown:
-                body.throw(*thrown)
-            else:
-                body.switch()
-        except BaseException as raised:  # noqa: BLE001 - whatever leaves a task ends it, and is handed on
-            error = raised
-        finally:
-            self._current = outer
-        if body.dead:
-            self._bury(task, error)
-
-    def _bury(self, task: VirtualTask, error: BaseException | None) -> None:
-        task._alive = False
-        task._due = None
-        self._tasks.pop(task, None)
-        self._polls.pop(task, None)
-        self._readers.pop(task, None)
-        group = task.group
-        if group is not None:
-            group.tasks.pop(task, None)
-        if error is None or isinstance(error, SystemExit):
-            return
-        if group is not None and group.on_error is not None and isinstance(error, Exception):
-            group.on_error(task, error)
-            return
-        error.add_note(f"in task {task.name!r} at t={self.monotonic()!r}")
-        raise error
-
-    def _end(self, task: VirtualTask, error: BaseException | None = None) -> None:
-        """Unwinds the task; `error` is then what has ended it."""
-        if not task._alive:
-            return
-        if task is self._current:
-            raise RuntimeError(f"a task can't end itself: {task.name!r}")
-        if task._greenlet:
-            try:
-                self._switch(task, GreenletExit())
-            except Exception as raised:  # noqa: BLE001 - a `finally` block that failed must not keep the others alive
-                error = error or raised
-        if task._alive:
-            task._greenlet = greenlet(_nothing)
-        self._bury(task, error)
-
-    def _ask_polls(self) -> None:
-        for task, poll in list(self._polls.items()):
-            if task.group is not None and task.group.paused:
-                continue
-            try:
-                if not poll(0):
-                    continue
-                task._answer = True
-            except Exception as error:  # noqa: BLE001 - it is raised in the task that waits
-                task._error = error
-            self._wake(task, self._polls)
-
-    def _ask_descriptors(self, seconds: float, also: Sequence[int] = ()) -> None:
-        """Wakes the tasks whose descriptors are readable; waits up to `seconds` of real time for one."""
-        waiting = {t: fds for t, fds in self._readers.items() if t.group is None or not t.group.paused}
-        fds = [fd for wanted in waiting.values() for fd in wanted]
-        ready = set(_readable([*fds, *also], seconds))
-        for task, wanted in waiting.items():
-            if ready.intersection(wanted):
-                self._wake(task, self._readers)
-
-    def _wake(self, task: VirtualTask, waiting: "dict[VirtualTask, Callable[[float], bool]] | dict[VirtualTask, Sequence[int]]") -> None:
-        waiting.pop(task)  # type: ignore[union-attr]
-        task._due = None
-        self._ready.append(task)
-
-    def _run_held(self, fds: Sequence[int]) -> None:
-        """Waits in real time for one descriptor, and runs what it wakes."""
-        limit = time.monotonic() + HOLD_LIMIT
-        while not self._ready and not _readable(fds, 0):
-            if time.monotonic() >= limit:
-                raise HoldTimeout(f"no answer within {HOLD_LIMIT} s of real time: {'; '.join(self._holds)}")
-            self._ask_descriptors(max(0.0, limit - time.monotonic()), fds)
-        self._run_ready()
-
-    def _wait_outside(self, poll: Callable[[], object], timeout: float, fds: Sequence[int] = ()) -> bool:
-        """Waits where no task does: in real time under a hold, else by letting virtual time pass."""
-        if self._holds:
-            self._enter()
-            try:
-                while not poll():
-                    self._run_held(fds)
-            finally:
-                self._running = False
-            return True
-        target = None if math.isinf(timeout) else self._now + _nanoseconds(timeout)
-        if self._run(target, poll):
-            return True
-        if target is None:
-            raise Deadlock(f"nothing can happen any more at t={self.monotonic()!r}: {self._describe_tasks()}")
-        return False
-
-    def _task_of_caller(self) -> VirtualTask | None:
-        task = self._current
-        if task is not None and task._greenlet is not getcurrent():
-            raise RuntimeError("virtual time has one thread: this call comes from another one, or from inside a poll")
-        return task
-
-    def _block(self, task: VirtualTask, timeout: float, what: str) -> object:
-        if not math.isinf(timeout):
-            self._schedule(task, self._now + _nanoseconds(timeout))
-        return self._park(task, what)
-
-    def _yield(self, task: VirtualTask) -> None:
-        self._ready.append(task)
-        self._park(task, "its turn")
-
-    def _park(self, task: VirtualTask, what: str) -> object:
-        task.waits_for = what
-        parent = task._greenlet.parent
-        assert parent is not None
-        parent.switch()
-        if task._error is not None:
-            error, task._error = task._error, None
-            raise error
-        return task._answer
-
-    def _schedule(self, timed: Timed, due: int) -> None:
-        serial = next(self._serial)
-        timed._due = serial
-        heapq.heappush(self._heap, (due, serial, timed))
-
-    def _next_due(self) -> int | None:
-        heap = self._heap
-        while heap:
-            due, serial, timed = heap[0]
-            if timed._due == serial:
-                return due
-            heapq.heappop(heap)
-        return None
-
-    def _describe_tasks(self) -> str:
-        return ", ".join(map(repr, self._tasks)) or "there is no task"
-
-
-_group: ContextVar[TaskGroup | None] = ContextVar("timersim task group", default=None)
-
-
-def _nothing() -> None:
-    """The body of a task that was ended before its first turn."""
-
-
-def _nanoseconds(seconds: float) -> int:
-    """Converts to whole nanoseconds; a positive time is never none."""
-    if not math.isfinite(seconds):
-        raise ValueError(f"not a time in seconds: {seconds!r}")
-    return max(1, round(seconds * SECOND)) if seconds > 0 else 0
-
-
-def _signed_nanoseconds(seconds: float) -> int:
-    return round(seconds * SECOND)
-
-
-def _readable(fds: Sequence[int], seconds: float) -> list[int]:
-    """Returns the readable descriptors, waiting up to `seconds` of real time for the first."""
-    if not fds:
-        return []
-    poller = select.poll()
-    for fd in fds:
-        poller.register(fd, select.POLLIN)
-    ready = {fd for fd, _ in poller.poll(seconds * 1000)}
-    return [fd for fd in fds if fd in ready]

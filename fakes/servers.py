@@ -32,7 +32,9 @@ def make_server(server: ServerMaker, world: Any) -> Any:
     made = _construct(server, name, world) if isinstance(server, type) else _call(server, name, world)
     missing = [method for method in ("start", "stop") if not callable(getattr(made, method, None))]
     if missing:
-        raise ServerError(f"{name} is no server: what it makes, a {type(made).__name__}, has no {' and no '.join(missing)}()")
+        raise ServerError(
+            f"{name} is no server: what it makes, a {type(made).__name__}, has no {' and no '.join(missing)}()"
+        )
     return made
 
 
@@ -43,9 +45,9 @@ def _construct(server: type, name: str, world: Any) -> Any:
     try:
         signature.bind(world.queue, world.max_interval, **accepted)
     except TypeError as error:
+        call = ", ".join(["queue", "max_interval", *(f"{key}=…" for key in accepted)])
         raise ServerError(
-            f"{name}{signature} can't be called as {name}(queue, max_interval{''.join(f', {key}=…' for key in accepted)}):"
-            f" {error}; give a function server(world) that makes it"
+            f"{name}{signature} can't be called as {name}({call}): {error}; give a function server(world) that makes it"
         ) from None
     if inspect.isabstract(server):
         methods = ", ".join(sorted(server.__abstractmethods__))  # type: ignore[attr-defined]  # an abstract class has them

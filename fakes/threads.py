@@ -6,9 +6,12 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from timersim.fakes.clock import VirtualClock, VirtualTask
+from timersim.fakes.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from timersim.fakes.tasks import VirtualTask
 
 
 class VirtualThreading:
@@ -80,7 +83,11 @@ class _Thread:
 
 class _Timer(_Thread):
     def __init__(
-        self, interval: float, function: Callable[..., object], args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        interval: float,
+        function: Callable[..., object],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(target=function, args=args, kwargs=kwargs)
         self.interval = interval
@@ -219,15 +226,14 @@ class _Queue:
         return 0 < self.maxsize <= len(self._items)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - queue's
-        if not self._await(lambda: not self.full(), timeout, block=block):
+        if not self._await(lambda: self._add(item), timeout, block=block):
             raise queue.Full
-        self._items.append(item)
-        self._unfinished += 1
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - queue's
-        if not self._await(lambda: bool(self._items), timeout, block=block):
+        taken: list[Any] = []
+        if not self._await(lambda: self._take(taken), timeout, block=block):
             raise queue.Empty
-        return self._items.popleft()
+        return taken[0]
 
     def put_nowait(self, item: Any) -> None:
         self.put(item, block=False)
@@ -243,7 +249,20 @@ class _Queue:
     def join(self) -> None:
         self._clock.wait(lambda _: self._unfinished == 0, math.inf)
 
-    def _await(self, condition: Callable[[], bool], timeout: float | None, *, block: bool) -> bool:
+    def _add(self, item: Any) -> bool:
+        if self.full():
+            return False
+        self._items.append(item)
+        self._unfinished += 1
+        return True
+
+    def _take(self, taken: list[Any]) -> bool:
+        if self._items:
+            taken.append(self._items.popleft())
+        return bool(taken)
+
+    def _await(self, happens: Callable[[], bool], timeout: float | None, *, block: bool) -> bool:
+        """Waits until `happens` does what it is for: in the same step, so that no other task comes between."""
         if not block:
-            return condition()
-        return self._clock.wait(lambda _: condition(), math.inf if timeout is None else timeout)
+            return happens()
+        return self._clock.wait(lambda _: happens(), math.inf if timeout is None else timeout)

@@ -6,9 +6,11 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from timersim.lab.trace import Attempted, Instant, Recorder
+from timersim.lab.record import Attempted, Instant, Recorder
 
-FATAL_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGQUIT, signal.SIGHUP})
+FATAL_SIGNALS = frozenset(
+    {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGQUIT, signal.SIGHUP}
+)
 """The signals that end a worker which does nothing about them."""
 
 FIRST_PID = 1001

@@ -4,9 +4,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from timersim.fakes.clock import TaskGroup, VirtualClock
+from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import default_modules, patched
 from timersim.fakes.servers import Server, ServerMaker, make_server
+from timersim.fakes.tasks import TaskGroup
 from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient, MemoryTimerServer
 
 

@@ -1,20 +1,17 @@
 """The search: runs generated schedules, keeps for each broken invariant the smallest that breaks it, and shrinks it."""
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, Phase, given, seed as seeded, settings
-
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import InvariantViolation
-from timersim.lab.oracle import read
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
 from timersim.lab.trace import Trace
-from timersim.strategies.choices import Vocabulary
-from timersim.strategies.schedules import schedules
+from timersim.strategies.choices import Vocabulary, generate
 
 Progress = Callable[[Report], None]
 
@@ -28,18 +25,29 @@ def find_violations(
 ) -> Report:
     """Runs up to `max_examples` generated schedules on `backend` and reports every invariant that they break.
 
-    Hypothesis draws, it does not decide: nothing is raised, and the search goes on after a violation, so that
-    one does not hide another. Each broken invariant is shrunk for itself; those that one and the same schedule
-    breaks are one finding. The same seed gives the same report. `time_limit` is in seconds of real time;
-    `progress` is called with the report as it grows. An interrupt (Ctrl-C) ends the search, and the report says so.
+    Nothing is raised, and the search goes on after a violation, so that one does not hide another. Each broken
+    invariant is shrunk for itself; those that one and the same schedule breaks are one finding. The same seed
+    gives the same report: its schedules are `seeded_schedule(seed, number)`. `time_limit` is in seconds of real
+    time; `progress` is called with the report as it grows. An interrupt (Ctrl-C) ends the search, and the report
+    says so.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> find_violations(SimulatedBackend(), max_examples=20).findings
     []
     """
-    if isinstance(max_examples, bool) or not isinstance(max_examples, int) or max_examples < 1:
+    if max_examples < 1:
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
     return _Search(backend, seed, time_limit, progress).report(max_examples)
+
+
+def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None) -> Schedule:
+    """Returns the schedule with this `number` of the search with this `seed`: by the generator of `schedules`.
+
+    >>> seeded_schedule(0, 7) == seeded_schedule(0, 7)
+    True
+    """
+    source = random.Random(f"{seed}/{number}").random
+    return generate(lambda n: int(source() * n), vocabulary or Vocabulary())
 
 
 @dataclass(slots=True)
@@ -64,42 +72,26 @@ class _Search:
         report = self._report
         try:
             self._explore(max_examples)
-            findings = [self._finding(name, catch) for name, catch in self._catches.items()]
-            report.findings = _merged([f for f, catch in zip(findings, self._catches.values(), strict=True) if not catch.is_known])
-            report.known = _merged([f for f, catch in zip(findings, self._catches.values(), strict=True) if catch.is_known])
+            report.findings = _merged([self._finding(*item) for item in self._catches.items() if not item[1].is_known])
+            report.known = _merged([self._finding(*item) for item in self._catches.items() if item[1].is_known])
         except KeyboardInterrupt:
             report.is_interrupted = True
         report.seconds = time.monotonic() - self._began
         return report
 
     def _explore(self, max_examples: int) -> None:
-        vocabulary = [kind for kind in Vocabulary().kinds if kind.fault and kind in self._backend.operations]
-
-        @settings(
-            max_examples=max_examples,
-            phases=[Phase.generate],
-            database=None,
-            deadline=None,
-            derandomize=False,
-            suppress_health_check=list(HealthCheck),
-        )
-        @seeded(self._report.seed)
-        @given(schedules(faults=vocabulary))
-        def explore(schedule: Schedule) -> None:
+        vocabulary = Vocabulary(tuple(kind for kind in Vocabulary().kinds if kind in self._backend.operations))
+        for number in range(max_examples):
             if self._is_over():
-                raise _OverError
+                self._report.is_cut_short = True
+                return
+            schedule = seeded_schedule(self._report.seed, number, vocabulary)
             self._take(schedule, run(schedule, self._backend))
-
-        try:
-            explore()
-        except _OverError:
-            self._report.is_cut_short = True
 
     def _take(self, schedule: Schedule, trace: Trace) -> None:
         report = self._report
-        report.count(trace, read(trace), is_real=self._backend.is_real)
+        report.count(trace, is_real=self._backend.is_real)
         for violation in (*trace.violations, *trace.known):
-            assert isinstance(violation, InvariantViolation)
             name = violation.invariant.id
             caught = self._catches.get(name)
             if caught is None:
@@ -110,29 +102,24 @@ class _Search:
         self._progress(report)
 
     def _finding(self, name: str, catch: _Catch) -> Finding:
+        last: dict[Schedule, InvariantViolation] = {}
+
         def fails(schedule: Schedule) -> bool:
-            return not self._is_over() and _violation(run(schedule, self._backend), name) is not None
+            violation = None if self._is_over() else _violation(run(schedule, self._backend), name)
+            if violation is not None:
+                last[schedule] = violation
+            return violation is not None
 
         shrunk = shrink(catch.schedule, fails)
-        violation = _violation(run(shrunk, self._backend), name)
-        if violation is None:
-            shrunk = catch.schedule
-            violation = _violation(run(shrunk, self._backend), name)
+        violation = last.get(shrunk) or _violation(run(shrunk, self._backend), name)
         return Finding([name], shrunk, catch.after, len(catch.schedule), violation)
 
     def _is_over(self) -> bool:
         return self._ends is not None and time.monotonic() >= self._ends
 
 
-class _OverError(BaseException):
-    """Ends a search at its time limit; Hypothesis lets it pass."""
-
-
 def _violation(trace: Trace, name: str) -> InvariantViolation | None:
-    for violation in (*trace.violations, *trace.known):
-        if isinstance(violation, InvariantViolation) and violation.invariant.id == name:
-            return violation
-    return None
+    return next((v for v in (*trace.violations, *trace.known) if v.invariant.id == name), None)
 
 
 def _size(schedule: Schedule) -> tuple[int, int]:

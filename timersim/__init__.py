@@ -4,8 +4,9 @@ This package is a drop-in for torch.distributed.elastic.timer: `import timersim 
 laboratory is `timersim.lab`, its fakes are `timersim.fakes`, its strategies `timersim.strategies`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from timersim.lazy import attach
 
 if TYPE_CHECKING:
     from timersim.api import RequestQueue, TimerClient, TimerRequest, TimerServer, configure, expires
@@ -34,22 +35,13 @@ __all__ = [
     "expires",
 ]
 
-_MODULES = {
-    "api": ("RequestQueue", "TimerClient", "TimerRequest", "TimerServer", "configure", "expires"),
-    "clock": ("Clock", "SystemClock"),
-    "local_timer": ("LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"),
-    "memory_timer": ("MemoryRequestQueue", "MemoryTimerClient", "MemoryTimerServer"),
-    "reaper": ("ProcessReaper",),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "api": ("RequestQueue", "TimerClient", "TimerRequest", "TimerServer", "configure", "expires"),
+        "clock": ("Clock", "SystemClock"),
+        "local_timer": ("LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"),
+        "memory_timer": ("MemoryRequestQueue", "MemoryTimerClient", "MemoryTimerServer"),
+        "reaper": ("ProcessReaper",),
+    },
+)

@@ -103,7 +103,12 @@ class TimerServer(ABC):
     """
 
     def __init__(
-        self, request_queue: RequestQueue, max_interval: float, daemon: bool = True, *, clock: Clock | None = None
+        self,
+        request_queue: RequestQueue,
+        max_interval: float,
+        daemon: bool = True,  # noqa: FBT001, FBT002 - torch's signature
+        *,
+        clock: Clock | None = None,
     ) -> None:
         self._request_queue = request_queue
         self._max_interval = max_interval
@@ -261,7 +266,7 @@ def configure(timer_client: TimerClient | None) -> None:
     logger.info("Timer client configured to: %s", type(_timer_client).__name__)
 
 
-class expires(ContextDecorator):  # noqa: N801 - a function in torch, and used like one
+class expires(ContextDecorator):
     """Guards a block, or a function: who is not through in `after` seconds may be reaped.
 
     Without `scope` the scope is the caller's file and line. Entering the same scope again re-arms its timer.

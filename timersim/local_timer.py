@@ -4,7 +4,6 @@ import logging
 import os
 import queue
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from timersim.api import RequestQueue, TimerClient, TimerRequest
@@ -13,6 +12,7 @@ from timersim.reaper import ProcessReaper
 from timersim.table_server import TableTimerServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.queues import Queue
 
 __all__ = ["LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"]
@@ -102,7 +102,7 @@ class MultiprocessingRequestQueue(RequestQueue):
     def _wake_fd(self) -> int:
         if self._wake_fds is None:
             self._wake_fds = os.pipe()
-            self._close_wake_fds: Callable[[], object] = weakref.finalize(self, _close_all, self._wake_fds)
+            self._close_wake_fds: Callable[[], object] = weakref.finalize(self, _close, *self._wake_fds)
         return self._wake_fds[0]
 
 
@@ -123,7 +123,7 @@ class LocalTimerServer(TableTimerServer):
         self,
         mp_queue: "Queue[Any]",
         max_interval: float = 60,
-        daemon: bool = True,
+        daemon: bool = True,  # noqa: FBT001, FBT002 - torch's signature
         *,
         clock: Clock | None = None,
         reaper: ProcessReaper | None = None,
@@ -166,3 +166,8 @@ class LocalTimerServer(TableTimerServer):
             return None if self._reaper.watch(pid) else f"no such process: pid={pid}"
         except (ValueError, OverflowError, OSError) as error:
             return str(error)
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -60,7 +60,9 @@ class MemoryRequestQueue(RequestQueue):
         if seconds <= 0:
             return False
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._requests) or self._woken, min(seconds, threading.TIMEOUT_MAX))
+            return self._changed.wait_for(
+                lambda: bool(self._requests) or self._woken, min(seconds, threading.TIMEOUT_MAX)
+            )
 
 
 class MemoryTimerClient(TimerClient):
@@ -98,7 +100,7 @@ class MemoryTimerServer(TableTimerServer):
         self,
         queue: RequestQueue,
         max_interval: float = 60,
-        daemon: bool = True,
+        daemon: bool = True,  # noqa: FBT001, FBT002 - torch's signature
         *,
         clock: Clock | None = None,
         reaper: Callable[[Any], bool],

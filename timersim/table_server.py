@@ -19,7 +19,12 @@ class TableTimerServer(TimerServer):
     """
 
     def __init__(
-        self, request_queue: RequestQueue, max_interval: float, daemon: bool = True, *, clock: Clock | None = None
+        self,
+        request_queue: RequestQueue,
+        max_interval: float,
+        daemon: bool = True,  # noqa: FBT001, FBT002 - torch's signature
+        *,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(request_queue, max_interval, daemon, clock=clock)
         self._timers = TimerTable()

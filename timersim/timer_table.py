@@ -5,7 +5,6 @@ import math
 from collections.abc import Hashable, Iterator
 from itertools import count
 
-
 Key = tuple[Hashable, str]
 """Whose timer it is, and of which block: (worker, scope)."""
 

@@ -7,9 +7,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from timersim.lab.contract import Contract
-from timersim.lab.goals import reached
-from timersim.lab.invariants import judge
-from timersim.lab.oracle import read
+from timersim.lab.record import (
+    Arrived,
+    Ended,
+    Instant,
+    Record,
+    Recorder,
+    Sent,
+    ServerPaused,
+    ServerStarted,
+    ServerStopping,
+    Skipped,
+)
 from timersim.lab.schedule import (
     Acquire,
     Crash,
@@ -24,18 +33,7 @@ from timersim.lab.schedule import (
     StartServer,
     StopServer,
 )
-from timersim.lab.trace import (
-    Arrived,
-    Ended,
-    Instant,
-    Recorder,
-    Sent,
-    ServerPaused,
-    ServerStarted,
-    ServerStopping,
-    Skipped,
-    Trace,
-)
+from timersim.lab.trace import Trace
 
 
 class World(ABC):
@@ -140,17 +138,7 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
         while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
         world.recorder.add(Ended)
-    return judged(Trace(schedule, backend.name, backend.contract, world.recorder.events))
-
-
-def judged(trace: Trace) -> Trace:
-    """Returns the trace with its verdict: its violations, those that its contract exempts, its cases and goals."""
-    account = read(trace)
-    violations, trace.exercised = judge(account)
-    trace.violations = [v for v in violations if v.invariant.id not in trace.contract.exempt]
-    trace.known = [v for v in violations if v.invariant.id in trace.contract.exempt]
-    trace.goals = reached(account)
-    return trace
+    return Trace.of_record(Record(schedule, backend.name, backend.contract, world.recorder.events))
 
 
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:

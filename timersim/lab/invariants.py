@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from timersim.lab.oracle import Account, Duty, Guard, Life
+from timersim.lab.record import Attempted, Died, Instant, Left, Record, ServerStarted, ServerStopped
 from timersim.lab.timeline import at_text, render
-from timersim.lab.trace import Attempted, Died, Instant, Left, ServerStarted, ServerStopped, Trace
 
 
 class Harm(IntEnum):
@@ -36,11 +36,11 @@ class InvariantViolation(AssertionError):
 
     invariant: "Invariant"
 
-    def __init__(self, trace: Trace, breach: Breach) -> None:
-        super().__init__(trace, breach)
-        self.trace = trace
+    def __init__(self, record: Record, breach: Breach) -> None:
+        super().__init__(record, breach)
+        self.record = record
         self.breach = breach
-        self.replay = f"@example({trace.schedule!r})"
+        self.replay = f"@example({record.schedule!r})"
 
     @property
     def headline(self) -> str:
@@ -50,10 +50,11 @@ class InvariantViolation(AssertionError):
     @property
     def timeline(self) -> str:
         """What happened, as lanes of text, with the rule where it was broken."""
-        return render(self.trace, self.breach.at, self.breach.rule)
+        return render(self.record, self.breach.at, self.breach.rule)
 
     def __str__(self) -> str:
-        return f"{self.headline}\n  {self.trace.schedule!r}  on {self.trace.backend}\n\n{self.timeline}\n  replay: {self.replay}"
+        case = f"{self.headline}\n  {self.record.schedule!r}  on {self.record.backend}"
+        return f"{case}\n\n{self.timeline}\n  replay: {self.replay}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ def invariant(harm: Harm) -> Callable[[Callable[[Account], Cases]], Callable[[Ac
         statement = (judge.__doc__ or "").strip()
         words = judge.__name__.split("_")
         name = "".join(map(str.capitalize, words))
-        violation = type(name, (InvariantViolation,), {"__doc__": statement, "__module__": __name__})
+        attributes = {"__doc__": statement, "__module__": __name__}
+        violation: type[InvariantViolation] = type(name, (InvariantViolation,), attributes)
         globals()[name] = violation
         entry = Invariant("-".join(words), statement, harm, judge, violation)
         violation.invariant = entry
@@ -130,7 +132,7 @@ def release_wins(account: Account) -> Cases:
 @invariant(Harm.KILLS_THE_HEALTHY)
 def right_set(account: Account) -> Cases:
     """Who is reaped holds a timer: no bystander, not the server, not a pid of 1 or below."""
-    for attempt in account.trace.of(Attempted):
+    for attempt in account.record.of(Attempted):
         if attempt.worker is None or attempt.incarnation is None:
             yield Breach(
                 attempt.at,
@@ -155,7 +157,7 @@ def right_set(account: Account) -> Cases:
 def silent_after_stop(account: Account) -> Cases:
     """Nothing is reaped after stop returned."""
     stopped: Instant | None = None
-    for event in account.trace.events:
+    for event in account.record.events:
         match event:
             case ServerStopped(at):
                 stopped = at
@@ -199,7 +201,8 @@ def dead_stay_dead(account: Account) -> Cases:
                 yield Breach(
                     attempt.at,
                     life,
-                    f"worker {life[0]} was seen gone at {at_text(seen.at)}, and a reap was attempted at {at_text(attempt.at)}",
+                    f"worker {life[0]} was seen gone at {at_text(seen.at)},"
+                    f" and a reap was attempted at {at_text(attempt.at)}",
                     "MUST NOT: was seen gone",
                 )
                 break
@@ -224,7 +227,7 @@ def reaped_in_time(account: Account) -> Cases:
 @invariant(Harm.LEAVES_THINGS_BEHIND)
 def nothing_left(account: Account) -> Cases:
     """No zombie, orphan, thread, descriptor, FIFO or table entry outlives the run."""
-    left = account.trace.of(Left)
+    left = account.record.of(Left)
     if not left:
         yield None
     for event in left:
@@ -240,7 +243,7 @@ def judge(account: Account) -> tuple[list[InvariantViolation], dict[str, int]]:
         exercised[entry.id] = len(cases)
         breaches = [case for case in cases if case is not None]
         if breaches:
-            violations.append(entry.violation(account.trace, breaches[0]))
+            violations.append(entry.violation(account.record, breaches[0]))
     return violations, exercised
 
 
@@ -259,7 +262,7 @@ def reap_instant(account: Account, guard: Guard) -> Instant | None:
 
 
 def _reaps(account: Account) -> Iterator[tuple[Life, Attempted]]:
-    for reap in account.trace.reaps:
+    for reap in account.record.reaps:
         if reap.worker is not None and reap.incarnation is not None:
             yield (reap.worker, reap.incarnation), reap
 
@@ -267,5 +270,7 @@ def _reaps(account: Account) -> Iterator[tuple[Life, Attempted]]:
 def _late(account: Account, duty: Duty, reaped: Instant | None) -> str:
     worker, due = duty.guard.life[0], at_text(duty.guard.due)
     if reaped is None:
-        return f"worker {worker} was due at {due} and is alive at {at_text(account.trace.end)}"
-    return f"worker {worker} was due at {due}, had to be reaped by {at_text(duty.by)}, and was reaped at {at_text(reaped)}"
+        return f"worker {worker} was due at {due} and is alive at {at_text(account.record.end)}"
+    return (
+        f"worker {worker} was due at {due}, had to be reaped by {at_text(duty.by)}, and was reaped at {at_text(reaped)}"
+    )

@@ -1,4 +1,4 @@
-"""The oracle: when each worker may, must and must not be reaped, worked out from the world side of a trace."""
+"""The oracle: when each worker may, must and must not be reaped, worked out from the world side of a run."""
 
 import math
 from collections import defaultdict
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from timersim.lab.contract import Contract
-from timersim.lab.trace import (
+from timersim.lab.record import (
     Arrived,
     Attempted,
     Died,
     Event,
     Instant,
+    Record,
     Sent,
     ServerPaused,
     ServerStarted,
     ServerStopping,
     Started,
-    Trace,
     numbered,
 )
 
@@ -53,9 +53,9 @@ class Duty:
 
 @dataclass(slots=True)
 class Account:
-    """The world side of a trace, arranged for judging. The server's own records play no part in it."""
+    """The world side of a record, arranged for judging. The server's own records play no part in it."""
 
-    trace: Trace
+    record: Record
     guards: dict[Life, list[Guard]] = field(default_factory=lambda: defaultdict(list))
     deaths: dict[Life, Died] = field(default_factory=dict)
     attempts: dict[Life, list[Attempted]] = field(default_factory=lambda: defaultdict(list))
@@ -65,12 +65,12 @@ class Account:
     @property
     def contract(self) -> Contract:
         """What the backend promised."""
-        return self.trace.contract
+        return self.record.contract
 
     @property
     def lives(self) -> list[Life]:
         """Every incarnation of the run, in the order of their beginning."""
-        return [(event.worker, event.incarnation) for event in self.trace.of(Started)]
+        return [(event.worker, event.incarnation) for event in self.record.of(Started)]
 
     def arrived_guards(self, life: Life, at: Instant) -> list[Guard]:
         """Returns the guards of a life whose acquire had arrived `at` that instant or before."""
@@ -94,7 +94,7 @@ class Account:
             died = death.at if death is not None and death.how != "reaped" else math.inf
             for guard in self.guards.get(life, ()):
                 by = self.latest_reap(guard)
-                if guard.superseded > by and died > by and by <= self.trace.end:
+                if guard.superseded > by and died > by and by <= self.record.end:
                     yield Duty(guard, by)
 
     def latest_reap(self, guard: Guard) -> Instant:
@@ -120,12 +120,12 @@ class Account:
         return at
 
 
-def read(trace: Trace) -> Account:
-    """Arranges a trace for judging."""
-    account = Account(trace)
-    requests = numbered(trace.events)
+def read(record: Record) -> Account:
+    """Arranges a record for judging."""
+    account = Account(record)
+    requests = numbered(record.events)
     holding: dict[tuple[Life, str], Guard] = {}
-    for event in trace.events:
+    for event in record.events:
         match event:
             case Arrived(at, number):
                 _register(account, holding, requests[number], at)
@@ -135,7 +135,7 @@ def read(trace: Trace) -> Account:
                 account.attempts[worker, incarnation].append(event)
             case ServerPaused(at, until):
                 account.pauses.append((at, until))
-    account.stops = list(_stops(trace.events))
+    account.stops = list(_stops(record.events))
     return account
 
 

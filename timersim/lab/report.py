@@ -8,16 +8,17 @@ from typing import Any
 
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation, lateness
-from timersim.lab.oracle import Account
+from timersim.lab.record import Died, Instant
 from timersim.lab.saved import SavedSchedule, named
 from timersim.lab.schedule import Schedule, to_object
-from timersim.lab.trace import Died, Instant, Trace
+from timersim.lab.trace import Trace
 
 
 @dataclass(slots=True)
 class Finding:
-    """What breaks the `invariants`: a shrunk schedule, found after `examples` schedules in one of `found_at` operations.
+    """What breaks the `invariants`: a shrunk schedule.
 
+    It was found after `examples` schedules, in one of `found_at` operations.
     `violation` is None where a rerun no longer showed it, which on real processes can happen.
     """
 
@@ -78,7 +79,8 @@ class Finding:
 class Report:
     """What a search on `backend` did, in numbers, and what it found, worst first.
 
-    `known` are the findings that the backend's contract exempts.
+    `seen` are the invariants that were broken, before anything is shrunk; `known` are the findings that the
+    backend's contract exempts.
     """
 
     backend: str
@@ -93,21 +95,23 @@ class Report:
     allowed_lateness: Instant = 0
     exercised: Counter[str] = field(default_factory=Counter)
     goals: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(GOALS, 0)))
+    seen: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     known: list[Finding] = field(default_factory=list)
     is_cut_short: bool = False
     is_interrupted: bool = False
 
-    def count(self, trace: Trace, account: Account, *, is_real: bool) -> None:
+    def count(self, trace: Trace, *, is_real: bool) -> None:
         """Adds a run's numbers."""
         self.examples += 1
         self.operations += len(trace.schedule)
         self.reaps += len(trace.reaps)
         if is_real:
             self.kills += sum(death.how in {"reaped", "sigkill"} for death in trace.of(Died))
+        self.seen |= {violation.invariant.id for violation in trace.violations}
         self.exercised.update(trace.exercised)
         self.goals.update(trace.goals)
-        self.worst_lateness = max(self.worst_lateness, max(lateness(account), default=-math.inf))
+        self.worst_lateness = max(self.worst_lateness, max(lateness(trace.account), default=-math.inf))
         self.allowed_lateness = trace.contract.reap_within
 
     @property

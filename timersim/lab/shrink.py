@@ -58,7 +58,7 @@ def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it with the workers counted from 0, and the scopes of each called s0, s1, …"""
+    """Yields it with the workers counted from 0, and the scopes of each from s0."""
     workers = {worker: number for number, worker in enumerate(schedule.workers)}
     scopes: dict[tuple[int, str], str] = {}
     counts: dict[int, int] = {}

@@ -1,13 +1,14 @@
-"""The timeline: a trace as lanes of text, with the windows of the oracle where they matter."""
+"""The timeline: a run as lanes of text, with the windows of the oracle where they matter."""
 
 from timersim.lab.oracle import Account, read
-from timersim.lab.trace import (
+from timersim.lab.record import (
     Arrived,
     Attempted,
     Died,
     Event,
     Instant,
     Left,
+    Record,
     Sent,
     ServerFailed,
     ServerPaused,
@@ -16,7 +17,6 @@ from timersim.lab.trace import (
     ServerStopping,
     Skipped,
     Started,
-    Trace,
     WorkerPaused,
     WorkerResumed,
     numbered,
@@ -28,41 +28,45 @@ Cells = dict[str, str]
 WIRE, SERVER = "wire", "server"
 
 
-def render(trace: Trace, at: Instant, rule: str) -> str:
-    """Returns the lanes of `trace`, with `rule` in the server's lane at the instant where it was broken."""
-    rows = lanes(trace)
+def render(record: Record, at: Instant, rule: str) -> str:
+    """Returns the lanes of `record`, with `rule` in the server's lane at the instant where it was broken."""
+    rows = lanes(record)
     index = max((i for i, (t, cells) in enumerate(rows) if t == at and SERVER in cells), default=None)
     if index is not None and rows[index][1][SERVER] == _ATTEMPT:
         rows[index][1][SERVER] = rule
     else:
         rows.append((at, {SERVER: rule}))
         rows.sort(key=lambda row: row[0])
-    names = [f"worker {worker}" for worker in _workers(trace)] + [WIRE, SERVER]
+    names = [f"worker {worker}" for worker in _workers(record)] + [WIRE, SERVER]
     table = [["t", *names]]
     for i, (t, cells) in enumerate(rows):
         cells = {lane: text.replace(_ATTEMPT, "attempts a reap") for lane, text in cells.items()}
         same = i > 0 and rows[i - 1][0] == t
         table.append(["" if same else number_text(t), *(cells.get(name, "") for name in names)])
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join("  " + "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in table)
+    return "\n".join(
+        "  " + "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in table
+    )
 
 
-def lanes(trace: Trace) -> list[tuple[Instant, Cells]]:
+def lanes(record: Record) -> list[tuple[Instant, Cells]]:
     """Returns the rows of the timeline: an instant, and what happened then in which lane."""
-    account = read(trace)
-    requests = numbered(trace.events)
+    account = read(record)
+    requests = numbered(record.events)
     rows: list[tuple[Instant, Cells]] = []
-    for event in trace.events:
+    previous: Event | None = None
+    for event in record.events:
         cells = _cells(event, requests, account)
-        if rows and rows[-1][0] == event.at and not rows[-1][1].keys() & cells.keys() and _may_share(rows[-1][1], event):
+        if cells and rows and _is_of_one_piece(previous, event):
             rows[-1][1].update(cells)
         elif cells:
             rows.append((event.at, cells))
+        previous = event
     for life in account.lives:
         death = account.deaths.get(life)
         for guard in account.guards.get(life, ()):
             overdue = guard.superseded > guard.due and (death is None or death.at > guard.due)
-            if overdue and guard.arrived < guard.due <= trace.end:
+            if overdue and guard.arrived < guard.due <= record.end:
                 _insert(rows, guard.due, {_lane(life[0]): ".. due"})
     return rows
 
@@ -85,7 +89,11 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
         case Started(at, worker, incarnation):
             return {_lane(worker): "starts" if incarnation == 0 else "starts again"} if at > 0 or incarnation else {}
         case Sent(_, _, worker, _, scope, expiration):
-            return {_lane(worker): f"release {scope}" if expiration is None else f"acquire {scope} ->{number_text(expiration)}"}
+            return {
+                _lane(worker): f"release {scope}"
+                if expiration is None
+                else f"acquire {scope} ->{number_text(expiration)}"
+            }
         case Arrived(at, number):
             return _arrival(requests[number], at, account)
         case WorkerPaused(_, worker):
@@ -94,7 +102,7 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
             return {_lane(worker): "resumes"}
         case Died(_, worker, _, how):
             return {_lane(worker): _DEATHS.get(how, how)}
-        case Attempted(_, worker, _, target, outcome):
+        case Attempted(_, worker, _, _, outcome):
             about = {SERVER: _ATTEMPT}
             return about if worker is None or outcome == "reaped" else {**about, _lane(worker): f"reap: {outcome}"}
         case Skipped(_, operation):
@@ -109,7 +117,10 @@ def _arrival(request: Sent, at: Instant, account: Account) -> Cells:
     kind = "release" if request.expiration is None else "acquire"
     if account.resume(at) > at:
         return {WIRE: kind, SERVER: ".. waiting in the queue"}
-    return {WIRE: kind, SERVER: "released" if request.expiration is None else f"armed, due {number_text(request.expiration)}"}
+    return {
+        WIRE: kind,
+        SERVER: "released" if request.expiration is None else f"armed, due {number_text(request.expiration)}",
+    }
 
 
 def _of_server(event: Event) -> str:
@@ -133,9 +144,15 @@ def _of_server(event: Event) -> str:
 _DEATHS = {"reaped": "reaped", "exit": "exits", "sigkill": "crashes: sigkill", "os._exit": "crashes: exit"}
 
 
-def _may_share(cells: Cells, event: Event) -> bool:
-    """Returns whether an event may stand in a row: an attempt shares it with the death that it brought, alone."""
-    return _ATTEMPT not in cells.values() or isinstance(event, Died)
+def _is_of_one_piece(previous: Event | None, event: Event) -> bool:
+    """Returns whether two events stand in one row: a request that arrives at once, a reap and its death."""
+    match previous, event:
+        case Sent(at, number), Arrived(then, arrived):
+            return at == then and number == arrived
+        case Attempted(_, worker, _, _, "reaped"), Died(_, dead, _, "reaped"):
+            return worker == dead
+        case _:
+            return False
 
 
 def _insert(rows: list[tuple[Instant, Cells]], at: Instant, cells: Cells) -> None:
@@ -150,5 +167,5 @@ def _lane(worker: int) -> str:
     return f"worker {worker}"
 
 
-def _workers(trace: Trace) -> list[int]:
-    return sorted({event.worker for event in trace.of(Started)})
+def _workers(record: Record) -> list[int]:
+    return sorted({event.worker for event in record.of(Started)})

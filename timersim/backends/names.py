@@ -1,0 +1,94 @@
+"""The backends by name, and what rebuilds each of them: for the command line and for saved schedules."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from timersim.lab.experiment import Backend
+from timersim.table_server import TableTimerServer
+
+EXAMPLES = {"memory": 500, "local": 100, "torch-local": 200}
+"""Every backend, with the number of schedules of a run by default."""
+
+DEFAULTS = ("memory", "local")
+"""The backends that are checked without a choice: timersim's own."""
+
+
+class BackendError(ValueError):
+    """A backend that cannot be made; the text says why, and what there is."""
+
+
+def make_backend(name: str, *, server: str | None = None, without: str | None = None) -> Backend:
+    """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
+
+    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend. Raises BackendError.
+
+    >>> make_backend("memory").spec
+    {'name': 'memory'}
+    """
+    if name not in EXAMPLES:
+        raise BackendError(f"there is no backend {name!r}; there are {', '.join(EXAMPLES)}")
+    if server is not None and without is not None:
+        raise BackendError("--without takes a safeguard out of timersim's own server; it can't be used with --server")
+    if name.startswith("torch-") and (server or without):
+        raise BackendError(f"{name} runs torch's own server; it takes no other, and none can be left out of it")
+    spec = {"name": name} | ({"server": server} if server else {}) | ({"without": without} if without else {})
+    if name.startswith("torch-"):
+        from timersim.backends.torch import TorchBackend
+
+        return TorchBackend("local", spec=spec)
+    maker = load_server(server) if server else None
+    if isinstance(maker, Backend):
+        return maker
+    return _timersim_backend(name, maker, without, spec)
+
+
+def from_spec(spec: Mapping[str, Any]) -> Backend:
+    """Makes the backend of a saved schedule; raises BackendError where that cannot be."""
+    unknown = spec.keys() - {"name", "server", "without"}
+    if unknown or not isinstance(spec.get("name"), str):
+        raise BackendError(f"a saved backend has a name, a server or a safeguard taken out, not: {dict(spec)!r}")
+    return make_backend(spec["name"], server=spec.get("server"), without=spec.get("without"))
+
+
+def load_server(name: str) -> Any:
+    """Imports "MODULE:NAME", also from the current directory; raises BackendError where that fails."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise BackendError(f"a server is named MODULE:NAME, as in my_module:my_server: {name!r}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        value: Any = import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except AttributeError:
+        raise BackendError(f"the server {name!r} can't be found: {module} has no {attribute!r}") from None
+    except Exception as error:
+        raise BackendError(f"the server {name!r} can't be imported: {type(error).__name__}: {error}") from None
+    return value
+
+
+def _timersim_backend(name: str, maker: Any, without: str | None, spec: Mapping[str, Any]) -> Backend:
+    if name == "memory":
+        from timersim.fakes.backend import SimulatedBackend
+        from timersim.memory_timer import MemoryTimerServer
+
+        return SimulatedBackend(maker or _ablated(MemoryTimerServer, without), spec=spec)
+    from timersim.backends.process import ProcessBackend
+    from timersim.local_timer import LocalTimerServer
+
+    return ProcessBackend("local", server=maker or _ablated(LocalTimerServer, without), spec=spec)
+
+
+def _ablated(server: type[TableTimerServer], safeguard: str | None) -> type[TableTimerServer]:
+    from timersim.fakes.broken_servers import ABLATIONS, without
+
+    if safeguard is None:
+        return server
+    if safeguard not in ABLATIONS:
+        raise BackendError(f"there is no safeguard {safeguard!r}; there are {', '.join(ABLATIONS)}")
+    return without(safeguard, server)

@@ -1,0 +1,118 @@
+"""The pool: real worker processes, forked by a zygote, handed out and taken back."""
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timersim
+from timersim.backends import zygote
+
+
+class PoolError(RuntimeError):
+    """The zygote or a worker of it is not what it has to be."""
+
+
+class Worker:
+    """One real process that obeys commands."""
+
+    __slots__ = ("commands", "pid", "pidfd")
+
+    def __init__(self, pid: int, commands: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.commands = commands
+
+    def send(self, *command: Any) -> None:
+        """Gives it a command."""
+        self.commands.send(pickle.dumps(command))
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self) -> None:
+        """Gives its descriptors back."""
+        self.commands.close()
+        os.close(self.pidfd)
+
+
+class Pool:
+    """Workers that put into one queue, of which `pickled` is the pickle and `fds` the descriptors.
+
+    A worker that lives when it is given back is handed out again: a run costs one fork for each death.
+    """
+
+    def __init__(self, pickled: bytes, fds: Sequence[int]) -> None:
+        self._idle: list[Worker] = []
+        self._out: dict[int, Worker] = {}
+        self.forks = 0
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            root = Path(timersim.__file__).parent.parent
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", zygote.__file__, str(theirs.fileno()), str(root)],
+                pass_fds=[theirs.fileno(), *fds],
+                stdin=subprocess.DEVNULL,
+            )
+        self._control = ours
+        ours.send(pickled)
+        if self._receive() != b"ready":
+            raise PoolError("the zygote ended before it was ready")
+
+    @property
+    def pid(self) -> int:
+        """The zygote's pid."""
+        return self._process.pid
+
+    def take(self) -> Worker:
+        """Hands out a worker, forked where none is idle."""
+        worker = self._idle.pop() if self._idle else self._fork()
+        self._out[worker.pid] = worker
+        return worker
+
+    def give_back(self, worker: Worker) -> None:
+        """Takes a living worker back."""
+        del self._out[worker.pid]
+        self._idle.append(worker)
+
+    def bury(self, worker: Worker) -> int:
+        """Takes the exit status of a worker that is dead, as a negative signal number or a code."""
+        del self._out[worker.pid]
+        worker.close()
+        self._control.send(pickle.dumps(("wait", worker.pid)))
+        return int(pickle.loads(self._receive()))
+
+    def strays(self) -> list[int]:
+        """Returns the zygote's children that are neither idle nor handed out: nobody should be there."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        known = {worker.pid for worker in self._idle} | self._out.keys()
+        return [pid for pid in map(int, children.split()) if pid not in known]
+
+    def close(self) -> None:
+        """Ends every worker and the zygote, and waits for its end."""
+        for worker in (*self._idle, *self._out.values()):
+            worker.close()
+        self._idle.clear()
+        self._out.clear()
+        self._control.close()
+        self._process.wait()
+
+    def _fork(self) -> Worker:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            socket.send_fds(self._control, [pickle.dumps(("fork",))], [theirs.fileno()])
+            pid = int(pickle.loads(self._receive()))
+        self.forks += 1
+        return Worker(pid, ours)
+
+    def _receive(self) -> bytes:
+        message = self._control.recv(zygote.MESSAGE_LIMIT)
+        if not message:
+            raise PoolError(f"the zygote has ended: exit status {self._process.wait()}")
+        return message

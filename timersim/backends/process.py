@@ -1,0 +1,221 @@
+"""The process backend: real worker processes, really killed, while time is virtual."""
+
+import math
+import signal
+import sys
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from timersim.backends.mp_wire import QueueFace, QueueWire
+from timersim.backends.pool import Pool, PoolError, Worker
+from timersim.fakes.backend import VirtualRun
+from timersim.fakes.clock import VirtualClock
+from timersim.fakes.servers import ServerMaker
+from timersim.lab.contract import Contract
+from timersim.lab.experiment import Backend, World
+from timersim.lab.record import Left
+from timersim.lab.schedule import OPERATIONS, Operation
+from timersim.local_timer import LocalTimerServer
+from timersim.reaper import ProcessReaper
+
+
+class UnsupportedSystemError(RuntimeError):
+    """This system lacks what real processes in virtual time need."""
+
+
+class ProcessBackend(Backend):
+    """Runs a server in virtual time against real worker processes: a tick is a virtual second.
+
+    A timer of an hour expires at once; the SIGKILL is real, and the death is seen by a pidfd. Workers come from a
+    pool and are used again, so a run costs one fork for each death. `server` is what `SimulatedBackend` takes; its
+    world's `queue` is a face of the `multiprocessing.Queue` into which the workers put. `contract` is what it
+    promises; `close` ends the processes. Needs Linux 5.3 or newer.
+
+    >>> from timersim.lab import Acquire, Schedule, run
+    >>> backend = ProcessBackend()
+    >>> [(reap.worker, reap.at) for reap in run(Schedule([Acquire(0, "load", after=3600)]), backend).reaps]
+    [(0, 3600)]
+    >>> backend.close()
+    """
+
+    is_real = True
+
+    def __init__(
+        self,
+        transport: Literal["local"] = "local",
+        *,
+        server: ServerMaker = LocalTimerServer,
+        contract: Contract | None = None,
+        max_interval: int = 10,
+        patch: Sequence[str] | None = None,
+        name: str | None = None,
+        spec: Mapping[str, Any] | None = None,
+    ) -> None:
+        if transport != "local":
+            raise ValueError(f"the transport is local: transport={transport!r}")
+        if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
+            raise UnsupportedSystemError(
+                f"real processes in virtual time need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
+            )
+        self.name = name or transport
+        self.server = server
+        self.max_interval = max_interval
+        self.operations: frozenset[type[Operation]] = frozenset(OPERATIONS.values())
+        is_ours = isinstance(server, type) and issubclass(server, LocalTimerServer)
+        self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
+        self._patch = patch
+        self._spec = spec
+        self._wire: QueueWire | None = None
+        self._pool: Pool | None = None
+
+    def __repr__(self) -> str:
+        return f"ProcessBackend({getattr(self.server, '__qualname__', self.server)}, name={self.name!r})"
+
+    @property
+    def spec(self) -> Mapping[str, Any] | None:
+        return self._spec
+
+    def warm(self) -> None:
+        """Starts the processes now rather than with the first run."""
+        if self._pool is None:
+            self._wire = QueueWire()
+            self._pool = Pool(*self._wire.to_pass())
+            for worker in [self._pool.take() for _ in range(3)]:
+                self._pool.give_back(worker)
+
+    @contextmanager
+    def open(self) -> Iterator[World]:
+        self.warm()
+        assert self._pool is not None
+        assert self._wire is not None
+        world = _ProcessRun(self.max_interval, self._pool, self._wire)
+        try:
+            with world.running(self.server, self._patch):
+                yield world
+            world.end()
+        except BaseException:
+            self.close()  # a run that was cut short leaves workers and messages in an unknown state
+            raise
+
+    def close(self) -> None:
+        """Ends the processes; the next run starts others."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+class _ProcessRun(VirtualRun):
+    """A run with real workers. While one of them owes an answer, time stands still."""
+
+    def __init__(self, max_interval: int, pool: Pool, wire: QueueWire) -> None:
+        clock = VirtualClock()
+        self._reaper = _RecordedReaper(clock)
+        self._face = QueueFace(clock)
+        super().__init__(max_interval, clock, queue=self._face, end=self._kill, reap=self._reaper)
+        self._reaper.record = self.workers.reap
+        self._pool = pool
+        self._wire = wire
+        self._processes: dict[int, Worker] = {}
+        self._under_way: defaultdict[int, deque[int]] = defaultdict(deque)
+        clock.spawn(self._pump, name="pump")
+
+    def start(self, worker: int) -> None:
+        process = self._pool.take()
+        self._processes[worker] = process
+        self.workers.start(worker, process.pid)
+
+    def acquire(self, worker: int, scope: str, after: int) -> None:
+        self._send(worker, scope, self.recorder.now() + after, "acquire", scope, self.clock.time() + after)
+
+    def release(self, worker: int, scope: str) -> None:
+        self._send(worker, scope, None, "release", scope)
+
+    def exit(self, worker: int) -> None:
+        self._processes[worker].send("exit")
+        self._see_dead(worker, 0)
+        self.recorder.died(worker, "exit")
+
+    def crash(self, worker: int, how: str) -> None:
+        if how == "sigkill":
+            self._processes[worker].signal(signal.SIGKILL)
+            self._see_dead(worker, -signal.SIGKILL)
+            self.recorder.died(worker, "sigkill")
+        else:
+            self._processes[worker].send("crash")
+            self._see_dead(worker, 1)
+            self.recorder.died(worker, "os._exit")
+
+    def pause(self, worker: int) -> None:
+        self._processes[worker].signal(signal.SIGSTOP)
+        self.recorder.worker_paused(worker)
+
+    def resume(self, worker: int) -> None:
+        self._processes[worker].signal(signal.SIGCONT)
+        self.recorder.worker_resumed(worker)
+
+    def end(self) -> None:
+        """Takes the survivors back, and records who is left of the dead."""
+        self._reaper.close()
+        for worker, process in self._processes.items():
+            if self.recorder.paused(worker):
+                process.signal(signal.SIGCONT)
+            self._pool.give_back(process)
+        for _ in self._pool.strays():
+            self.recorder.add(Left, "a process that nobody waits for")
+
+    def _send(self, worker: int, scope: str, expiration: float | None, *command: Any) -> None:
+        """Has the worker send a request, and lets it arrive."""
+        process = self._processes[worker]
+        self._under_way[process.pid].append(self.recorder.sent(worker, scope, expiration))
+        with self.clock.hold(f"worker {worker}: {command[0]}"):
+            process.send(*command)
+            self.clock.wait_readable([process.commands.fileno()], math.inf)
+            if not process.commands.recv(16):
+                raise PoolError(f"worker {worker} ended when told to {command[0]}")
+            self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
+        self._wire.pass_lock()
+
+    def _pump(self) -> None:
+        """Reads the wire as soon as something is there."""
+        while True:
+            self.clock.wait_readable([self._wire.fileno()], math.inf)
+            for request in self._wire.read():
+                self.recorder.arrived(self._under_way[request.worker_id].popleft())
+                self._face.deliver(request)
+
+    def _kill(self, worker: int) -> bool:
+        """Kills for real, with the library's own reaper; returns whether the worker is gone."""
+        with self.clock.hold(f"worker {worker}: death"):
+            is_gone = self._reaper.kill(self._processes[worker].pid)
+        if is_gone:
+            self._see_dead(worker, -signal.SIGKILL)
+        return is_gone
+
+    def _see_dead(self, worker: int, expected: int) -> None:
+        """Waits for the worker's end, takes its exit status and holds it against the expected one."""
+        process = self._processes.pop(worker)
+        with self.clock.hold(f"worker {worker}: death"):
+            self.clock.wait_readable([process.pidfd], math.inf)
+        status = self._pool.bury(process)
+        if status != expected:
+            raise PoolError(f"worker {worker} ended with status {status}, not {expected}")
+
+
+class _RecordedReaper(ProcessReaper):
+    """The library's reaper as the server of a run is given it: what it does goes through the run's record."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.record: Callable[[int], bool] = self.kill
+
+    def __call__(self, pid: int) -> bool:
+        return self.record(pid)
+
+    def kill(self, pid: int) -> bool:
+        """Reaps for real."""
+        return super().__call__(pid)

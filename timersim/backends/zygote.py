@@ -1,0 +1,94 @@
+"""The zygote: a lean process that forks workers on request; it and they run this file.
+
+It is started by path with `python -I -S`, and imports next to nothing: a fork costs what the forked process has
+mapped. Its first message is the pickled queue over which the workers send. It serves one socket, whose end
+ends it and every worker: the death of the process that started it leaves nobody behind.
+
+Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
+status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered), exit, crash.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from typing import Any
+
+MESSAGE_LIMIT = 65_536
+"""Bytes of the longest message, in either direction."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def serve(control: socket.socket) -> None:
+    """Serves requests until the other end is closed, then ends every worker."""
+    client = _client(pickle.loads(control.recv(MESSAGE_LIMIT)))
+    control.send(b"ready")
+    workers: set[int] = set()
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, MESSAGE_LIMIT, 1)
+        if not message:
+            break
+        request, *arguments = pickle.loads(message)
+        if request == "fork":
+            pid = _fork(control, fds[0], client)
+            workers.add(pid)
+            control.send(pickle.dumps(pid))
+        else:
+            _, status = os.waitpid(arguments[0], 0)
+            workers.discard(arguments[0])
+            control.send(pickle.dumps(os.waitstatus_to_exitcode(status)))
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    for pid in workers:
+        os.waitpid(pid, 0)
+
+
+def _client(queue: Any) -> Any:
+    from timersim.local_timer import LocalTimerClient
+
+    return LocalTimerClient(queue)
+
+
+def _fork(control: socket.socket, fd: int, client: Any) -> int:
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _die_with_parent()
+        _work(socket.socket(fileno=fd), client)
+        sys.exit(0)
+    os.close(fd)
+    return pid
+
+
+def _work(commands: socket.socket, client: Any) -> None:
+    """Obeys commands until told to exit, or until nobody is left to give any."""
+    while message := commands.recv(MESSAGE_LIMIT):
+        command, *arguments = pickle.loads(message)
+        if command == "acquire":
+            client.acquire(*arguments)
+        elif command == "release":
+            client.release(*arguments)
+        elif command == "exit":
+            return
+        else:
+            os._exit(1)
+        commands.send(b"done")
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Has the kernel kill this process when the zygote dies, were it stopped or hung."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
+    try:
+        serve(socket.socket(fileno=int(sys.argv[1])))
+    except BrokenPipeError:
+        sys.exit(1)

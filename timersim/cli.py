@@ -1,0 +1,304 @@
+"""The command line: `timersim check` and `timersim replay`."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, from_spec, make_backend
+from timersim.fakes.broken_servers import ABLATIONS
+from timersim.fakes.servers import ServerError
+from timersim.lab.experiment import Backend, run
+from timersim.lab.invariants import INVARIANTS
+from timersim.lab.report import Finding, Report
+from timersim.lab.saved import SUFFIX, SavedSchedule, load
+from timersim.lab.schedule import Schedule, ScheduleError
+from timersim.lab.timeline import number_text
+from timersim.strategies.search import find_violations
+
+FAILURES = Path("timersim-failures")
+"""The folder, in the current one, to which failing test cases are saved."""
+
+BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="A laboratory for timers and watchdogs.\n\nExit status: 0 every invariant held, 1 something is broken,"
+    " 2 the call or the environment is wrong.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def main() -> None:
+    """Runs the command; what is wrong with the call is said in one line, exit status 2."""
+    logging.getLogger("timersim").addHandler(logging.NullHandler())
+    logging.getLogger("torch").addHandler(logging.NullHandler())
+    try:
+        status = app(standalone_mode=False)
+    except (BackendError, ServerError, ScheduleError, ImportError, RuntimeError) as error:
+        _fail(str(error))
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(error.format_message())
+    sys.exit(status or 0)
+
+
+@app.command()
+def check(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help=f"What to run on: {', '.join(EXAMPLES)}. May be repeated. [default: {', '.join(DEFAULTS)}]"),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="Your own server: a function server(world), a class, or a Backend."),
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(metavar="SAFEGUARD", help=f"Take a safeguard out of timersim's server: {', '.join(ABLATIONS)}."),
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Schedules on each backend. [default: {', '.join(f'{n} on {b}' for b, n in EXAMPLES.items())}]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other schedules; the same one draws the same.")] = 0,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
+    ] = None,
+) -> int:
+    """Search for what breaks a watchdog: generated schedules, on simulated and on real workers.
+
+    Each broken invariant is reported once, with the smallest schedule that breaks it, and saved to be replayed:
+
+    timersim check                                       timersim's own servers
+
+    timersim check --without drain-before-expire         see it catch a bug
+
+    timersim check --server my_module:my_server          your own server
+    """
+    if examples is not None and examples < 1:
+        raise typer.BadParameter(f"--examples is a whole number of at least 1: {examples}")
+    text = err if json_file == "-" else out
+    names = backend or (["memory"] if server else list(DEFAULTS))
+    reports: list[Report] = []
+    left: list[str] = []
+    backends = [make_backend(name, server=server, without=without) for name in names]
+    for name, made in zip(names, backends, strict=True):
+        report, behind = _search(made, examples or EXAMPLES[name], seed)
+        reports.append(report)
+        left += behind
+        text.print(_summary(report, is_real=made.is_real))
+        if report.is_interrupted:
+            break
+    findings = [finding for report in reports for finding in report.findings]
+    for report in reports:
+        for finding in (*report.findings, *report.known):
+            _save(finding, report)
+    text.print(_table(reports))
+    for finding in findings:
+        text.print(f"\n{escape(finding.to_text())}")
+    _conclude(text, reports, findings, left, is_own=server is None and without is None)
+    if json_file is not None:
+        _write_json(json_file, {"runs": [report.to_object() for report in reports]})
+    if any(report.is_interrupted for report in reports):
+        return INTERRUPTED
+    return BROKEN if findings or left else 0
+
+
+@app.command()
+def replay(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE|DIR...", help=f"Saved schedules (NAME{SUFFIX}), or folders of them.")
+    ],
+) -> int:
+    """Run saved schedules again: each STILL FAILS, or is FIXED.
+
+    Exit status 1 where one still fails.
+    """
+    files = [file for path in paths for file in _saved_files(path)]
+    saved = [load(file) for file in files]
+    width = max(len(each.name) for each in saved)
+    has_failed = False
+    with ExitStack() as closing:
+        made: dict[str, Backend] = {}
+        for each in saved:
+            key = json.dumps(dict(each.backend), sort_keys=True)
+            if key not in made:
+                made[key] = from_spec(each.backend)
+                closing.callback(made[key].close)
+            verdict, detail = _replay(each, made[key])
+            has_failed |= verdict != "FIXED"
+            colour = "green" if verdict == "FIXED" else "red"
+            out.print(f"{each.name:<{width}}   [{colour}]{verdict}[/]" + (f"\n  {escape(detail)}" if detail else ""))
+    return BROKEN if has_failed else 0
+
+
+def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[str]]:
+    """Searches on a backend, with progress on standard error; returns what is left behind, too."""
+    with watch_leftovers() as left:
+        try:
+            run(Schedule(), backend)
+            with _progress(backend.name, examples) as progress:
+                report = find_violations(backend, examples, seed, progress=progress)
+        finally:
+            backend.close()
+    return report, left
+
+
+@contextmanager
+def _progress(name: str, examples: int) -> Iterator[Any]:
+    """Shows how far a search is: a bar on a terminal, a line every tenth elsewhere."""
+    if not err.is_terminal:
+        step = max(1, examples // 10)
+
+        def tell(report: Report) -> None:
+            if report.examples % step == 0 and report.examples < examples:
+                err.print(f"{name}: {report.examples:,} of {examples:,} schedules", style="dim")
+
+        yield tell
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(name, total=examples)
+
+        def draw(report: Report) -> None:
+            found = f"  {len(report.seen)} broken" if report.seen else ""
+            bar.update(task, completed=report.examples, description=name + found)
+
+        yield draw
+
+
+def _summary(report: Report, *, is_real: bool) -> str:
+    kills = f"{report.kills:,} real SIGKILLs" if is_real else f"{report.reaps:,} reaps"
+    done = f"{report.examples:>6,} schedules {report.operations:>8,} operations"
+    return f"{report.backend:<12}{done} {report.seconds:>6.1f} s {kills:>18}" + (
+        "   interrupted" if report.is_interrupted else ""
+    )
+
+
+def _table(reports: Sequence[Report]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for column, justify in (
+        ("invariant", "left"),
+        ("exercised", "right"),
+        ("worst / allowed", "left"),
+        ("verdict", "left"),
+    ):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # rich wants a Literal
+    for name in INVARIANTS:
+        exercised = sum(report.exercised[name] for report in reports)
+        broken = [report.backend for report in reports if name in report.broken]
+        known = [report.backend for report in reports for f in report.known if name in f.invariants]
+        verdict = "[green]holds[/]" if exercised else "[yellow]not exercised[/]"
+        if known:
+            verdict = f"known on {', '.join(known)}"
+        if broken:
+            verdict = f"[red]BROKEN on {', '.join(broken)}[/]"
+        table.add_row(name, f"{exercised:,}", _lateness(reports) if name == "reaped-in-time" else "", verdict)
+    return table
+
+
+def _lateness(reports: Sequence[Report]) -> str:
+    """Returns the lateness that came nearest to its bound, or went farthest beyond."""
+    pairs = [(r.worst_lateness, r.allowed_lateness) for r in reports if r.worst_lateness >= 0]
+    if not pairs:
+        return ""
+    worst, allowed = max(pairs, key=lambda pair: pair[0] - pair[1])
+    return f"{number_text(worst)} / {number_text(allowed)} ticks"
+
+
+def _conclude(
+    text: Console, reports: Sequence[Report], findings: Sequence[Finding], left: Sequence[str], *, is_own: bool
+) -> None:
+    schedules, kills = sum(r.examples for r in reports), sum(r.kills for r in reports)
+    done = (
+        f"{schedules:,} schedules, "
+        + (f"{kills:,} real kills, " if kills else "")
+        + f"{sum(r.seconds for r in reports):.0f} s"
+    )
+    behind = f"Left behind: {', '.join(left)}." if left else "Nothing left behind."
+    known = sum(len(report.known) for report in reports)
+    if any(report.is_interrupted for report in reports):
+        text.print(f"\nInterrupted: {done}. {behind}")
+    elif findings:
+        invariants = sorted({name for finding in findings for name in finding.invariants}, key=list(INVARIANTS).index)
+        text.print(f"\n[red]Broken[/]: {', '.join(invariants)}. {done}. {behind}")
+    else:
+        also = f" ({known} known)" if known else ""
+        text.print(f"[green]Every invariant held[/]{also}: {done}. {behind}")
+        if is_own:
+            text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
+            text.print("      your own server      timersim check --server my_module:my_server")
+
+
+def _save(finding: Finding, report: Report) -> None:
+    """Saves a failing test case where its backend can be made again; else it is replayed by pasting it."""
+    finding.replay = f"@example({finding.schedule!r})"
+    if report.backend_spec is None:
+        return
+    try:
+        path = finding.saved(report.backend_spec).save(FAILURES)
+    except OSError as error:
+        err.print(
+            f"timersim: {FAILURES} can't be written: {error.strerror}; replay by pasting the line below", style="yellow"
+        )
+    else:
+        finding.replay = f"timersim replay {path}"
+
+
+def _saved_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise ScheduleError(f"{path} is not there")
+    if path.is_file():
+        return [path]
+    files = sorted(path.rglob(f"*{SUFFIX}"))
+    if not files:
+        raise ScheduleError(f"{path} holds no saved schedule (NAME{SUFFIX})")
+    return files
+
+
+def _replay(saved: SavedSchedule, backend: Backend) -> tuple[str, str]:
+    trace = run(saved.schedule, backend)
+    broken = {v.invariant.id: v for v in (*trace.violations, *trace.known)}
+    for name in saved.invariants:
+        if name in broken:
+            return "STILL FAILS", broken[name].headline
+    if trace.violations:
+        return "FAILS OTHERWISE", trace.violations[0].headline
+    return "FIXED", ""
+
+
+def _write_json(file: str, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1)
+    if file == "-":
+        sys.stdout.write(text + "\n")
+        return
+    try:
+        Path(file).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BackendError(f"the report can't be written to {file}: {error.strerror}") from None
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"timersim: {escape(message)}")
+    sys.exit(WRONG_CALL)

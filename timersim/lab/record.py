@@ -1,0 +1,234 @@
+"""The record of one run, in order: what the world did and what the server did."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from timersim.lab.contract import Contract
+from timersim.lab.schedule import Operation, Schedule
+
+Instant = float
+"""Ticks since the beginning of the run, on the monotonic axis; an int where it is whole."""
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that happened `at` an instant."""
+
+    at: Instant
+
+
+@dataclass(slots=True)
+class Started(Event):
+    """A worker began to live."""
+
+    worker: int
+    incarnation: int
+
+
+@dataclass(slots=True)
+class Sent(Event):
+    """A worker sent a request; `expiration` None is a release."""
+
+    request: int
+    worker: int
+    incarnation: int
+    scope: str
+    expiration: Instant | None
+
+
+@dataclass(slots=True)
+class Arrived(Event):
+    """A request became readable by the server."""
+
+    request: int
+
+
+@dataclass(slots=True)
+class WorkerPaused(Event):
+    """A worker was stopped."""
+
+    worker: int
+
+
+@dataclass(slots=True)
+class WorkerResumed(Event):
+    """A stopped worker went on."""
+
+    worker: int
+
+
+@dataclass(slots=True)
+class Died(Event):
+    """A worker's incarnation ended; `how` is "exit", or how it crashed, or "reaped"."""
+
+    worker: int
+    incarnation: int
+    how: str
+
+
+@dataclass(slots=True)
+class ServerPaused(Event):
+    """The server does nothing until `until`."""
+
+    until: Instant
+
+
+@dataclass(slots=True)
+class ServerStopping(Event):
+    """The server's `stop` was called."""
+
+
+@dataclass(slots=True)
+class ServerStopped(Event):
+    """The server's `stop` returned."""
+
+
+@dataclass(slots=True)
+class ServerStarted(Event):
+    """The server's `start` was called."""
+
+
+@dataclass(slots=True)
+class ServerFailed(Event):
+    """An exception left the server's task, or the task spins; it watches no more."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Attempted(Event):
+    """The server attempted a reap. `worker` is None where the target is no worker of the run.
+
+    `outcome` is "reaped" (the kernel took the signal), "gone" (there is no such process any more), "failed"
+    or "raised".
+    """
+
+    worker: int | None
+    incarnation: int | None
+    target: str
+    outcome: str
+
+
+@dataclass(slots=True)
+class Skipped(Event):
+    """An operation could not happen, since its worker was dead, or alive already."""
+
+    operation: Operation
+
+
+@dataclass(slots=True)
+class Left(Event):
+    """Something outlived the run."""
+
+    what: str
+
+
+@dataclass(slots=True)
+class Ended(Event):
+    """The run was over; what is recorded after it happened while the world was closed."""
+
+
+_E = TypeVar("_E", bound=Event)
+
+
+@dataclass
+class Record:
+    """What happened in one run of `schedule` on a backend that claims `contract`."""
+
+    schedule: Schedule
+    backend: str
+    contract: Contract
+    events: list[Event]
+
+    def of(self, kind: type[_E]) -> list[_E]:
+        """Returns the events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @cached_property
+    def reaps(self) -> list[Attempted]:
+        """The attempts that ended a worker."""
+        return [attempt for attempt in self.of(Attempted) if attempt.outcome == "reaped"]
+
+    @property
+    def deaths(self) -> list[Died]:
+        """The ends of workers, reaped or not."""
+        return self.of(Died)
+
+    @property
+    def requests(self) -> list[Sent]:
+        """What the workers sent."""
+        return self.of(Sent)
+
+    @property
+    def end(self) -> Instant:
+        """When the run was over."""
+        return self.of(Ended)[-1].at
+
+    @cached_property
+    def hash(self) -> str:
+        """What tells this run from any other: 16 hexadecimal digits, the same in every process."""
+        return hashlib.sha256("\n".join(map(repr, self.events)).encode()).hexdigest()[:16]
+
+
+class Recorder:
+    """Writes a record while a world runs, and knows from it who lives."""
+
+    def __init__(self, now: Callable[[], Instant]) -> None:
+        self.events: list[Event] = []
+        self.now = now
+        self._incarnations: dict[int, int] = {}
+        self._alive: dict[int, bool] = {}
+        self._paused: set[int] = set()
+        self._requests = 0
+
+    def alive(self, worker: int) -> bool:
+        """Returns whether the worker lives; a paused one does."""
+        return self._alive.get(worker, False)
+
+    def paused(self, worker: int) -> bool:
+        """Returns whether the worker is stopped."""
+        return worker in self._paused
+
+    def incarnation(self, worker: int) -> int:
+        """Returns the number of the worker's latest life, from 0."""
+        return self._incarnations[worker]
+
+    def started(self, worker: int) -> None:
+        self._incarnations[worker] = incarnation = self._incarnations.get(worker, -1) + 1
+        self._alive[worker] = True
+        self.events.append(Started(self.now(), worker, incarnation))
+
+    def sent(self, worker: int, scope: str, expiration: Instant | None) -> int:
+        """Records a request and returns its number."""
+        request = self._requests
+        self._requests += 1
+        self.events.append(Sent(self.now(), request, worker, self._incarnations[worker], scope, expiration))
+        return request
+
+    def arrived(self, request: int) -> None:
+        self.events.append(Arrived(self.now(), request))
+
+    def worker_paused(self, worker: int) -> None:
+        self._paused.add(worker)
+        self.events.append(WorkerPaused(self.now(), worker))
+
+    def worker_resumed(self, worker: int) -> None:
+        self._paused.discard(worker)
+        self.events.append(WorkerResumed(self.now(), worker))
+
+    def died(self, worker: int, how: str) -> None:
+        self._alive[worker] = False
+        self._paused.discard(worker)
+        self.events.append(Died(self.now(), worker, self._incarnations[worker], how))
+
+    def add(self, kind: type[_E], *values: object) -> None:
+        """Records an event that changes nobody's life."""
+        self.events.append(kind(self.now(), *values))
+
+
+def numbered(events: Iterable[Event]) -> dict[int, Sent]:
+    """Returns the requests that were sent, by number."""
+    return {event.request: event for event in events if isinstance(event, Sent)}
