@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from typing import NoReturn
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -46,7 +47,7 @@ class Scheduler:
         self._tasks: dict[VirtualTask, None] = {}
         self._polls: dict[VirtualTask, Callable[[float], bool]] = {}
         self._readers: dict[VirtualTask, Sequence[int]] = {}
-        self._holds: list[str] = []
+        self._holds: list[tuple[VirtualTask | None, str]] = []
         self._current: VirtualTask | None = None
         self._running = False
 
@@ -76,7 +77,9 @@ class Scheduler:
         if seconds < 0:
             raise ValueError(f"time can't go backwards: sleep({seconds!r})")
         task = self._task_of_caller()
-        if task is None:
+        if self._is_held_by(task):
+            time.sleep(seconds)
+        elif task is None:
             self._run(self._now + nanoseconds(seconds))
         elif seconds == 0:
             self._yield(task)
@@ -89,6 +92,8 @@ class Scheduler:
         task = self._task_of_caller()
         if task is None:
             return self._wait_outside(lambda: poll(0), timeout)
+        if self._is_held_by(task):
+            return poll(HOLD_LIMIT) or self._give_up()
         if timeout <= 0:
             self._yield(task)
         else:
@@ -107,6 +112,8 @@ class Scheduler:
             return ready
         if task is None:
             self._wait_outside(lambda: _readable(fds, 0), timeout, fds)
+        elif self._is_held_by(task):
+            return _readable(fds, HOLD_LIMIT) or self._give_up()
         elif timeout <= 0:
             self._yield(task)
         else:
@@ -121,14 +128,16 @@ class Scheduler:
     def hold(self, what: str) -> Iterator[None]:
         """Lets time stand still while a real process owes an answer; `what` says who owes what.
 
-        Waits inside the block are waits in real time, for real descriptors, HOLD_LIMIT seconds at most.
-        What they wake runs; what is merely due does not.
+        Waits inside the block are waits in real time, HOLD_LIMIT seconds at most; then HoldTimeout is raised. In a
+        task's own block nothing else runs meanwhile; outside of tasks what real descriptors wake runs, and what
+        is merely due does not.
         """
-        self._holds.append(what)
+        hold = self._current, what
+        self._holds.append(hold)
         try:
             yield
         finally:
-            self._holds.remove(what)
+            self._holds.remove(hold)
 
     @contextmanager
     def group(self, group: TaskGroup) -> Iterator[None]:
@@ -167,9 +176,6 @@ class Scheduler:
                 self._settle()
                 if until is not None and until():
                     return True
-                if self._holds:
-                    self._run_held(())
-                    continue
                 due = self._next_due()
                 if due is None or (target is not None and due > target):
                     break
@@ -303,13 +309,20 @@ class Scheduler:
         limit = time.monotonic() + HOLD_LIMIT
         while not self._ready and not _readable(fds, 0):
             if time.monotonic() >= limit:
-                raise HoldTimeout(f"no answer within {HOLD_LIMIT} s of real time: {'; '.join(self._holds)}")
+                self._give_up()
             self._ask_descriptors(max(0.0, limit - time.monotonic()), fds)
         self._run_ready()
 
+    def _is_held_by(self, task: VirtualTask | None) -> bool:
+        return bool(self._holds) and any(owner is task for owner, _ in self._holds)
+
+    def _give_up(self) -> NoReturn:
+        owed = "; ".join(what for _, what in self._holds)
+        raise HoldTimeout(f"no answer within {HOLD_LIMIT} s of real time: {owed}")
+
     def _wait_outside(self, poll: Callable[[], object], timeout: float, fds: Sequence[int] = ()) -> bool:
         """Waits where no task does: in real time under a hold, else by letting virtual time pass."""
-        if self._holds:
+        if self._is_held_by(None):
             self._enter()
             try:
                 while not poll():

@@ -52,7 +52,10 @@ def _construct(server: type, name: str, world: Any) -> Any:
     if inspect.isabstract(server):
         methods = ", ".join(sorted(server.__abstractmethods__))  # type: ignore[attr-defined]  # an abstract class has them
         raise ServerError(f"{name} is no server: it lacks {methods}")
-    return server(world.queue, world.max_interval, **accepted)
+    try:
+        return server(world.queue, world.max_interval, **accepted)
+    except Exception as error:
+        raise ServerError(f"{name}(queue, max_interval) raised {type(error).__name__}: {error}") from error
 
 
 def _call(server: ServerMaker, name: str, world: Any) -> Any:
@@ -61,4 +64,7 @@ def _call(server: ServerMaker, name: str, world: Any) -> Any:
         signature.bind(world)
     except TypeError as error:
         raise ServerError(f"{name}{signature} can't be called as {name}(world): {error}") from None
-    return server(world)
+    try:
+        return server(world)
+    except Exception as error:
+        raise ServerError(f"{name}(world) raised {type(error).__name__}: {error}") from error

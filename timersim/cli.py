@@ -56,11 +56,14 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
+        if not sys.argv[1:]:
+            out.print(error.format_message())
+            sys.exit(WRONG_CALL)
         _fail(error.format_message())
     sys.exit(status or 0)
 
 
-@app.command()
+@app.command(short_help="Search for what breaks a watchdog.")
 def check(
     backend: Annotated[
         list[str] | None,
@@ -97,12 +100,12 @@ def check(
     timersim check --server my_module:my_server          your own server
     """
     if examples is not None and examples < 1:
-        raise typer.BadParameter(f"--examples is a whole number of at least 1: {examples}")
+        raise BackendError(f"--examples is a whole number of at least 1: {examples}")
     text = err if json_file == "-" else out
     names = backend or (["memory"] if server else list(DEFAULTS))
     reports: list[Report] = []
     left: list[str] = []
-    backends = [make_backend(name, server=server, without=without) for name in names]
+    backends = [make_backend(name, server=server, without=without, pin=True) for name in names]
     for name, made in zip(names, backends, strict=True):
         report, behind = _search(made, examples or EXAMPLES[name], seed)
         reports.append(report)
@@ -125,7 +128,7 @@ def check(
     return BROKEN if findings or left else 0
 
 
-@app.command()
+@app.command(short_help="Run saved schedules again.")
 def replay(
     paths: Annotated[
         list[Path], typer.Argument(metavar="FILE|DIR...", help=f"Saved schedules (NAME{SUFFIX}), or folders of them.")

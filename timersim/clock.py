@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 
 class Task(ABC):
@@ -55,6 +56,13 @@ class Clock(ABC):
     @abstractmethod
     def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> Task:
         """Starts `target` beside the caller and returns its task."""
+
+    def hold(self, what: str) -> AbstractContextManager[None]:
+        """Lets virtual time stand still in the block, while a real process owes an answer; `what` says which.
+
+        A clock on which real time passes anyway has nothing to hold.
+        """
+        return nullcontext()
 
 
 class SystemClock(Clock):

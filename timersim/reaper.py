@@ -188,7 +188,8 @@ class ProcessReaper:
         except PermissionError:
             logger.exception("No permission to kill pid=%s", pid)
             return False
-        return incarnation.wait(self._clock, DEATH_LIMIT)
+        with self._clock.hold(f"pid {pid}: death"):
+            return incarnation.wait(self._clock, DEATH_LIMIT)
 
     def close(self) -> None:
         """Unties every pid and gives their descriptors back."""

@@ -20,10 +20,11 @@ class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
 
 
-def make_backend(name: str, *, server: str | None = None, without: str | None = None) -> Backend:
+def make_backend(name: str, *, server: str | None = None, without: str | None = None, pin: bool = False) -> Backend:
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
-    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend. Raises BackendError.
+    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's. Raises
+    BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
@@ -38,11 +39,11 @@ def make_backend(name: str, *, server: str | None = None, without: str | None = 
     if name.startswith("torch-"):
         from timersim.backends.torch import TorchBackend
 
-        return TorchBackend("local", spec=spec)
+        return TorchBackend("local", pin=pin, spec=spec)
     maker = load_server(server) if server else None
     if isinstance(maker, Backend):
         return maker
-    return _timersim_backend(name, maker, without, spec)
+    return _timersim_backend(maker or _own_server(name, without), pin, spec)
 
 
 def from_spec(spec: Mapping[str, Any]) -> Backend:
@@ -72,21 +73,23 @@ def load_server(name: str) -> Any:
     return value
 
 
-def _timersim_backend(name: str, maker: Any, without: str | None, spec: Mapping[str, Any]) -> Backend:
-    if name == "memory":
+def _timersim_backend(maker: Any, pin: bool, spec: Mapping[str, Any]) -> Backend:  # noqa: FBT001 - private
+    if spec["name"] == "memory":
         from timersim.fakes.backend import SimulatedBackend
-        from timersim.memory_timer import MemoryTimerServer
 
-        return SimulatedBackend(maker or _ablated(MemoryTimerServer, without), spec=spec)
+        return SimulatedBackend(maker, spec=spec)
     from timersim.backends.process import ProcessBackend
-    from timersim.local_timer import LocalTimerServer
 
-    return ProcessBackend("local", server=maker or _ablated(LocalTimerServer, without), spec=spec)
+    return ProcessBackend("local", server=maker, pin=pin, spec=spec)
 
 
-def _ablated(server: type[TableTimerServer], safeguard: str | None) -> type[TableTimerServer]:
+def _own_server(name: str, safeguard: str | None) -> type[TableTimerServer]:
+    """Returns timersim's own server for a backend, whole or with a safeguard taken out."""
     from timersim.fakes.broken_servers import ABLATIONS, without
+    from timersim.local_timer import LocalTimerServer
+    from timersim.memory_timer import MemoryTimerServer
 
+    server: type[TableTimerServer] = MemoryTimerServer if name == "memory" else LocalTimerServer
     if safeguard is None:
         return server
     if safeguard not in ABLATIONS:

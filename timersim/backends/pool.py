@@ -105,9 +105,15 @@ class Pool:
 
     def _fork(self) -> Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            socket.send_fds(self._control, [pickle.dumps(("fork",))], [theirs.fileno()])
-            pid = int(pickle.loads(self._receive()))
+        try:
+            with theirs:
+                socket.send_fds(self._control, [pickle.dumps(("fork",))], [theirs.fileno()])
+                pid = int(pickle.loads(self._receive()))
+            if ours.recv(zygote.MESSAGE_LIMIT) != b"ready":
+                raise PoolError(f"the worker with pid {pid} ended before it was ready")
+        except BaseException:
+            ours.close()
+            raise
         self.forks += 1
         return Worker(pid, ours)
 

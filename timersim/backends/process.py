@@ -1,6 +1,7 @@
 """The process backend: real worker processes, really killed, while time is virtual."""
 
 import math
+import os
 import signal
 import sys
 from collections import defaultdict, deque
@@ -31,7 +32,8 @@ class ProcessBackend(Backend):
     A timer of an hour expires at once; the SIGKILL is real, and the death is seen by a pidfd. Workers come from a
     pool and are used again, so a run costs one fork for each death. `server` is what `SimulatedBackend` takes; its
     world's `queue` is a face of the `multiprocessing.Queue` into which the workers put. `contract` is what it
-    promises; `close` ends the processes. Needs Linux 5.3 or newer.
+    promises; `close` ends the processes. With `pin` this process and the workers share one core until then, on
+    which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
 
     >>> from timersim.lab import Acquire, Schedule, run
     >>> backend = ProcessBackend()
@@ -50,6 +52,7 @@ class ProcessBackend(Backend):
         contract: Contract | None = None,
         max_interval: int = 10,
         patch: Sequence[str] | None = None,
+        pin: bool = False,
         name: str | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
@@ -66,6 +69,8 @@ class ProcessBackend(Backend):
         is_ours = isinstance(server, type) and issubclass(server, LocalTimerServer)
         self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
         self._patch = patch
+        self._pin = pin
+        self._cores: set[int] | None = None
         self._spec = spec
         self._wire: QueueWire | None = None
         self._pool: Pool | None = None
@@ -80,6 +85,9 @@ class ProcessBackend(Backend):
     def warm(self) -> None:
         """Starts the processes now rather than with the first run."""
         if self._pool is None:
+            if self._pin:
+                self._cores = os.sched_getaffinity(0)
+                os.sched_setaffinity(0, {min(self._cores)})
             self._wire = QueueWire()
             self._pool = Pool(*self._wire.to_pass())
             for worker in [self._pool.take() for _ in range(3)]:
@@ -107,6 +115,9 @@ class ProcessBackend(Backend):
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+        if self._cores is not None:
+            os.sched_setaffinity(0, self._cores)
+            self._cores = None
 
 
 class _ProcessRun(VirtualRun):
@@ -190,8 +201,7 @@ class _ProcessRun(VirtualRun):
 
     def _kill(self, worker: int) -> bool:
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""
-        with self.clock.hold(f"worker {worker}: death"):
-            is_gone = self._reaper.kill(self._processes[worker].pid)
+        is_gone = self._reaper.kill(self._processes[worker].pid)
         if is_gone:
             self._see_dead(worker, -signal.SIGKILL)
         return is_gone

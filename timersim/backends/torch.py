@@ -23,7 +23,12 @@ class TorchBackend(ProcessBackend):
     """
 
     def __init__(
-        self, transport: Literal["local"] = "local", *, max_interval: int = 10, spec: Mapping[str, Any] | None = None
+        self,
+        transport: Literal["local"] = "local",
+        *,
+        max_interval: int = 10,
+        pin: bool = False,
+        spec: Mapping[str, Any] | None = None,
     ) -> None:
         if find_spec("torch") is None:
             raise MissingTorchError(
@@ -35,6 +40,7 @@ class TorchBackend(ProcessBackend):
             contract=Contract(reap_within=max_interval, retry_within=max_interval),
             max_interval=max_interval,
             patch=(f"{PACKAGE}.api", f"{PACKAGE}.local_timer"),
+            pin=pin,
             name=f"torch-{transport}",
             spec=spec,
         )

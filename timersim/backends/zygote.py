@@ -8,6 +8,7 @@ Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` w
 status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered), exit, crash.
 """
 
+import ctypes
 import os
 import pickle
 import signal
@@ -19,6 +20,9 @@ MESSAGE_LIMIT = 65_536
 """Bytes of the longest message, in either direction."""
 
 PR_SET_PDEATHSIG = 1
+
+LIBC = ctypes.CDLL(None)
+"""Loaded before the forks, each of which would have to load it."""
 
 
 def serve(control: socket.socket) -> None:
@@ -52,10 +56,11 @@ def _client(queue: Any) -> Any:
 
 
 def _fork(control: socket.socket, fd: int, client: Any) -> int:
+    zygote = os.getpid()
     pid = os.fork()
     if pid == 0:
         control.close()
-        _die_with_parent()
+        _die_with(zygote)
         _work(socket.socket(fileno=fd), client)
         sys.exit(0)
     os.close(fd)
@@ -63,7 +68,8 @@ def _fork(control: socket.socket, fd: int, client: Any) -> int:
 
 
 def _work(commands: socket.socket, client: Any) -> None:
-    """Obeys commands until told to exit, or until nobody is left to give any."""
+    """Says that it is ready, then obeys commands until told to exit, or until nobody is left to give any."""
+    commands.send(b"ready")
     while message := commands.recv(MESSAGE_LIMIT):
         command, *arguments = pickle.loads(message)
         if command == "acquire":
@@ -78,11 +84,11 @@ def _work(commands: socket.socket, client: Any) -> None:
     os._exit(0)
 
 
-def _die_with_parent() -> None:
+def _die_with(zygote: int) -> None:
     """Has the kernel kill this process when the zygote dies, were it stopped or hung."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != zygote:
+        os._exit(1)  # it died before it could be watched
 
 
 if __name__ == "__main__":
@@ -91,4 +97,4 @@ if __name__ == "__main__":
     try:
         serve(socket.socket(fileno=int(sys.argv[1])))
     except BrokenPipeError:
-        sys.exit(1)
+        sys.exit(1)  # who asked is gone

@@ -1,0 +1,251 @@
+"""Real workers, really killed, while time is virtual."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from timersim.backends import ProcessBackend
+from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.names import make_backend
+from timersim.backends.pool import PoolError
+from timersim.fakes import SimulatedBackend
+from timersim.lab import (
+    Acquire,
+    Crash,
+    Exit,
+    Pause,
+    PauseServer,
+    Release,
+    Resume,
+    Schedule,
+    Start,
+    StartServer,
+    StopServer,
+    run,
+)
+from timersim.lab.record import Attempted
+from timersim.strategies import find_violations, seeded_schedule
+from timersim.strategies.choices import Vocabulary
+
+LIMIT = 10.0
+"""Real seconds within which everything here must have happened."""
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[ProcessBackend]:
+    """Yields a backend whose processes are gone at the end."""
+    backend = ProcessBackend()
+    yield backend
+    backend.close()
+
+
+def zygote_of(backend: ProcessBackend) -> psutil.Process:
+    """Returns the process from which the backend's workers come."""
+    assert backend._pool is not None
+    return psutil.Process(backend._pool.pid)
+
+
+def gone_within(processes: list[psutil.Process], limit: float) -> bool:
+    """Waits for the end of processes that are not all our children."""
+    end = time.monotonic() + limit
+    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_an_hour_takes_no_time_and_ends_in_a_real_death(backend: ProcessBackend) -> None:
+    """A timer of an hour expires at once, and the process that held it is dead."""
+    run(Schedule([Start(0)]), backend)
+    workers = {child.pid for child in zygote_of(backend).children()}
+    began = time.monotonic()
+
+    trace = run(Schedule([Acquire(0, "s0", after=3600)]), backend)
+
+    assert [(reap.worker, reap.at) for reap in trace.reaps] == [(0, 3600)]
+    assert trace.violations == []
+    assert time.monotonic() - began < LIMIT
+    assert len(workers - {child.pid for child in zygote_of(backend).children()}) == 1
+
+
+def test_who_releases_in_time_lives_on_and_is_used_again(backend: ProcessBackend) -> None:
+    """A worker that released is alive after the run, and no process was made for the next run."""
+    schedule = Schedule([Acquire(0, "s0", after=5), Release(0, "s0", gap=4)])
+    run(schedule, backend)
+    assert backend._pool is not None
+    forks, children = backend._pool.forks, {child.pid for child in zygote_of(backend).children()}
+
+    assert run(schedule, backend).reaps == []
+
+    assert backend._pool.forks == forks
+    assert {child.pid for child in zygote_of(backend).children()} == children
+
+
+def test_each_death_costs_one_fork(backend: ProcessBackend) -> None:
+    """A run with three deaths, of each kind one, has three workers forked anew at most."""
+    run(Schedule([Acquire(0, "s0", after=1), Crash(1, "sigkill"), Crash(2, "exit")]), backend)
+    assert backend._pool is not None
+    forks = backend._pool.forks
+
+    run(Schedule([Start(0), Start(1), Start(2)]), backend)
+
+    assert backend._pool.forks - forks <= 3
+
+
+def test_each_way_to_die_is_seen(backend: ProcessBackend) -> None:
+    """An exit, a SIGKILL from outside, os._exit and a reap are four deaths of their own."""
+    trace = run(
+        Schedule([Exit(0), Crash(1, "sigkill"), Crash(2, "exit"), Acquire(3, "s0", after=2)]),
+        backend,
+    )
+
+    assert [(death.worker, death.how) for death in trace.deaths] == [
+        (0, "exit"),
+        (1, "sigkill"),
+        (2, "os._exit"),
+        (3, "reaped"),
+    ]
+
+
+def test_a_paused_worker_is_stopped_for_real_and_can_be_reaped(backend: ProcessBackend) -> None:
+    """A worker under SIGSTOP is reaped all the same, and what it was to do is never done."""
+    trace = run(Schedule([Acquire(0, "s0", after=5), Pause(0), Release(0, "s0", gap=1)]), backend)
+
+    assert [(reap.worker, reap.at) for reap in trace.reaps] == [(0, 5)]
+    assert len(trace.requests) == 1
+
+
+def test_a_resumed_worker_does_what_it_was_to_do(backend: ProcessBackend) -> None:
+    """What a worker was to do while it was stopped it does when it resumes, in order."""
+    trace = run(
+        Schedule(
+            [Acquire(0, "s0", after=9), Pause(0), Release(0, "s0", gap=1), Acquire(0, "s1", after=2), Resume(0, gap=2)]
+        ),
+        backend,
+    )
+
+    assert [(sent.at, sent.scope, sent.expiration) for sent in trace.requests] == [
+        (0, "s0", 9),
+        (3, "s0", None),
+        (3, "s1", 5),
+    ]
+    assert [(reap.worker, reap.at) for reap in trace.reaps] == [(0, 5)]
+
+
+def test_the_server_stops_starts_and_pauses_on_real_processes(backend: ProcessBackend) -> None:
+    """Who comes due while the server is away is reaped when it is back."""
+    trace = run(
+        Schedule(
+            [
+                Acquire(0, "s0", after=2),
+                StopServer(gap=1),
+                StartServer(gap=4),
+                Acquire(1, "s0", after=2),
+                PauseServer(6),
+            ]
+        ),
+        backend,
+    )
+
+    assert [(reap.worker, reap.at) for reap in trace.reaps] == [(0, 5), (1, 11)]
+    assert trace.violations == []
+
+
+def test_simulated_and_real_workers_give_the_same_trace(backend: ProcessBackend) -> None:
+    """The same schedules on simulated workers and on real processes give the same events.
+
+    But for one thing: a real server knows from the pid that a worker is gone, and attempts nothing.
+    """
+    simulated = SimulatedBackend()
+    for number in range(60):
+        schedule = seeded_schedule(5, number, Vocabulary(max_size=10))
+        real, model = (
+            [e for e in run(schedule, each).events if not isinstance(e, Attempted) or e.outcome != "gone"]
+            for each in (backend, simulated)
+        )
+        assert real == model, schedule
+
+
+def test_a_hundred_schedules_break_nothing_and_leave_nothing() -> None:
+    """A search on real processes finds nothing, kills often, and leaves no process, thread, descriptor or semaphore."""
+    with watch_leftovers() as left:
+        backend = ProcessBackend()
+        report = find_violations(backend, max_examples=100)
+        backend.close()
+
+    assert report.findings == []
+    assert report.kills >= 30
+    assert left == []
+
+
+def test_an_ablation_is_found_on_real_processes() -> None:
+    """A server that forgets releases is found on real processes, too."""
+    backend = make_backend("local", without="honour-releases")
+
+    report = find_violations(backend, max_examples=60)
+    backend.close()
+
+    assert report.findings[0].invariants[0] == "release-wins"
+
+
+def test_the_zygote_takes_its_workers_with_it() -> None:
+    """When the zygote is killed, its workers end, a stopped one too, and the next run starts others."""
+    backend = ProcessBackend()
+    backend.warm()
+    zygote = zygote_of(backend)
+    workers = zygote.children()
+    workers[0].suspend()
+    zygote.kill()
+
+    assert gone_within(workers, LIMIT)
+    with pytest.raises((PoolError, BrokenPipeError, ConnectionResetError)):
+        run(Schedule([Acquire(worker, "s0", after=1) for worker in range(5)]), backend)
+    assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
+    backend.close()
+
+
+def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
+    """A worker that somebody else kills is named, and the backend can be used again."""
+    backend = ProcessBackend()
+    backend.warm()
+    for child in zygote_of(backend).children():
+        child.kill()
+
+    with pytest.raises(
+        (PoolError, BrokenPipeError), match=r"^(worker 0 ended when told to acquire|\[Errno 32\] Broken pipe)$"
+    ):
+        run(Schedule([Acquire(0, "s0", after=1)]), backend)
+    assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
+    backend.close()
+
+
+def test_a_driver_that_is_killed_leaves_nobody() -> None:
+    """SIGKILL of the process that runs the backend ends the zygote and every worker."""
+    read, write = os.pipe()
+    driver = os.fork()
+    if driver == 0:
+        backend = ProcessBackend()
+        backend.warm()
+        zygote = zygote_of(backend)
+        pids = [zygote.pid, *(child.pid for child in zygote.children())]
+        os.write(write, " ".join(map(str, pids)).encode())
+        signal.pause()
+    os.close(write)
+    processes = [psutil.Process(int(pid)) for pid in os.read(read, 4096).split()]
+    os.close(read)
+    os.kill(driver, signal.SIGKILL)
+    os.waitpid(driver, 0)
+
+    assert len(processes) == 4
+    assert gone_within(processes, LIMIT)
+
+
+def test_an_unknown_transport_is_refused_by_name() -> None:
+    """A transport that there is not is named."""
+    with pytest.raises(ValueError, match=r"^the transport is local: transport='pigeon'$"):
+        ProcessBackend("pigeon")  # type: ignore[arg-type]  # that is the point
