@@ -51,7 +51,7 @@ class Scheduler:
         self._current: VirtualTask | None = None
         self._running = False
 
-    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> VirtualTask:
+    def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
         task = VirtualTask(self, target, name, daemon=daemon)
         self._tasks[task] = None
         if task.group is not None:

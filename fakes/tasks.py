@@ -82,7 +82,7 @@ class VirtualTask(Task):
         "waits_for",
     )
 
-    def __init__(self, host: Host, target: Callable[[], None], name: str, *, daemon: bool) -> None:
+    def __init__(self, host: Host, target: Callable[[], object], name: str, *, daemon: bool) -> None:
         self.name = name
         self.daemon = daemon
         self.group = current_group.get()

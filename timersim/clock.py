@@ -54,7 +54,7 @@ class Clock(ABC):
         """
 
     @abstractmethod
-    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> Task:
+    def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> Task:
         """Starts `target` beside the caller and returns its task."""
 
     def hold(self, what: str) -> AbstractContextManager[None]:
@@ -91,12 +91,12 @@ class SystemClock(Clock):
         ready = {fd for fd, _ in poller.poll(_milliseconds(timeout))}
         return [fd for fd in fds if fd in ready]
 
-    def spawn(self, target: Callable[[], None], *, name: str, daemon: bool = True) -> Task:
+    def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> Task:
         return _ThreadTask(target, name, daemon)
 
 
 class _ThreadTask(Task):
-    def __init__(self, target: Callable[[], None], name: str, daemon: bool) -> None:  # noqa: FBT001 - private
+    def __init__(self, target: Callable[[], object], name: str, daemon: bool) -> None:  # noqa: FBT001 - private
         self.name = name
         self._thread = threading.Thread(target=target, name=name, daemon=daemon)
         self._thread.start()

@@ -53,7 +53,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, str]) -> None:
 def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, str], sentence: str) -> None:
     """Each wrong name is answered with what there is."""
     with pytest.raises(BackendError) as raised:
-        make_backend(arguments.pop("name"), **arguments)
+        from_spec(arguments)
     assert str(raised.value) == sentence
 
 

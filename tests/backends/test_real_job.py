@@ -40,7 +40,7 @@ def test_a_hung_process_is_dead_after_an_hour_that_takes_no_time() -> None:
         began = time.monotonic()
 
         clock.advance(3599)
-        assert worker.exitcode is None
+        assert worker.is_alive()
         clock.advance(1)
         worker.join(10)
 

@@ -1,0 +1,240 @@
+"""Bending a stranger's modules: their names for time, threads, queues and `os.kill` become ours, and theirs again."""
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from timersim.fakes import VirtualClock
+from timersim.fakes.patch import default_modules, patched
+from timersim.memory_timer import MemoryTimerServer
+
+START = 1_000_000.0
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A virtual clock at START."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """Makes an importable module of a source."""
+
+    def make(source: str, name: str = "a_stranger") -> ModuleType:
+        module = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(source, module.__dict__)
+        return module
+
+    return make
+
+
+def no_kill(pid: int, number: int) -> None:
+    """Kills nobody."""
+
+
+Make = Callable[..., ModuleType]
+
+
+@pytest.mark.parametrize(
+    ("source", "expression"),
+    [
+        ("import time", "time.time()"),
+        ("import time", "time.monotonic()"),
+        ("import time", "time.perf_counter()"),
+        ("import time as t", "t.time()"),
+        ("from time import time", "time()"),
+        ("from time import time as now, sleep", "now()"),
+        ("from time import monotonic", "monotonic()"),
+        ("from time import perf_counter", "perf_counter()"),
+    ],
+)
+def test_every_way_to_the_time_leads_to_the_clock(
+    clock: VirtualClock, stranger: Make, source: str, expression: str
+) -> None:
+    """However a module came by the time, it is asked of the clock in the block, and of the machine outside."""
+    module = stranger(source)
+
+    with patched(["a_stranger"], clock, no_kill):
+        inside = eval(expression, module.__dict__)
+    outside = eval(expression, module.__dict__)
+
+    assert (inside, abs(outside - START) > 1) == (START, True)
+
+
+@pytest.mark.parametrize("name", ["time_ns", "monotonic_ns", "perf_counter_ns"])
+@pytest.mark.parametrize("source", ["import time", "from time import time_ns, monotonic_ns, perf_counter_ns"])
+def test_nanoseconds_are_the_clocks_too(clock: VirtualClock, stranger: Make, source: str, name: str) -> None:
+    """The hands in nanoseconds are the clock's as well."""
+    module = stranger(source)
+
+    with patched(["a_stranger"], clock, no_kill):
+        reading = (vars(module).get(name) or getattr(module.time, name))()
+
+    assert reading == 10**15
+
+
+@pytest.mark.parametrize(
+    ("source", "call"),
+    [("import time", "time.sleep(9)"), ("import time as t", "t.sleep(9)"), ("from time import sleep", "sleep(9)")],
+)
+def test_every_sleep_is_virtual(clock: VirtualClock, stranger: Make, source: str, call: str) -> None:
+    """However a module came by `sleep`, it sleeps by the clock."""
+    module = stranger(source)
+
+    with patched(["a_stranger"], clock, no_kill):
+        eval(call, module.__dict__)
+
+    assert clock.monotonic() == START + 9
+
+
+def test_what_else_a_module_offers_stays(clock: VirtualClock, stranger: Make) -> None:
+    """The other names of the modules that are bent are those of the standard library."""
+    module = stranger("import time, os, threading, queue")
+
+    with patched(["a_stranger"], clock, no_kill):
+        found = (module.time.strftime, module.os.getpid, module.threading.get_ident, module.queue.Empty)
+
+    assert found == (time.strftime, os.getpid, threading.get_ident, queue.Empty)
+
+
+@pytest.mark.parametrize(
+    ("source", "prefix"), [("import threading", "threading."), ("from threading import Thread, Event, Lock", "")]
+)
+def test_threads_are_tasks(clock: VirtualClock, stranger: Make, source: str, prefix: str) -> None:
+    """However a module came by its threads and locks, they are tasks of the clock and wait by it."""
+    module = stranger(source)
+    body = f"""
+log = []
+event, lock = {prefix}Event(), {prefix}Lock()
+def body():
+    with lock:
+        log.append(event.wait(60))
+{prefix}Thread(target=body, name="theirs").start()
+"""
+
+    with patched(["a_stranger"], clock, no_kill):
+        exec(body, module.__dict__)
+        names = [task.name for task in clock.tasks]
+        clock.advance(60)
+
+    assert (names, module.log) == (["theirs"], [False])
+
+
+@pytest.mark.parametrize(("source", "prefix"), [("import queue", "queue."), ("from queue import Queue, Empty", "")])
+def test_queues_wait_by_the_clock(clock: VirtualClock, stranger: Make, source: str, prefix: str) -> None:
+    """However a module came by its queues, they wait by the clock."""
+    module = stranger(source)
+
+    with patched(["a_stranger"], clock, no_kill), pytest.raises(queue.Empty):
+        eval(f"{prefix}Queue().get(timeout=60)", module.__dict__)
+
+    assert clock.monotonic() == START + 60
+
+
+@pytest.mark.parametrize(
+    ("source", "call"),
+    [("import os", "os.kill(7, 9)"), ("import os as o", "o.kill(7, 9)"), ("from os import kill", "kill(7, 9)")],
+)
+def test_a_kill_never_reaches_the_kernel(clock: VirtualClock, stranger: Make, source: str, call: str) -> None:
+    """However a module came by `os.kill`, what it kills is told to us."""
+    module, kills = stranger(source), list[tuple[int, int]]()
+
+    with patched(["a_stranger"], clock, lambda pid, number: kills.append((pid, number))):
+        eval(call, module.__dict__)
+
+    assert kills == [(7, 9)]
+
+
+EVERYTHING = """
+import os, queue, threading, time, time as t
+from os import kill
+from queue import Queue, SimpleQueue
+from threading import Condition, Event, Lock, RLock, Thread, Timer
+from time import monotonic, perf_counter, sleep, time as now
+"""
+
+
+@pytest.mark.parametrize("error", [None, LookupError("lost")])
+def test_everything_is_put_back(clock: VirtualClock, stranger: Make, error: Exception | None) -> None:
+    """At the end of the block every name is what it was, also when the block raises."""
+    module = stranger(EVERYTHING)
+    before = dict(vars(module))
+
+    try:
+        with patched(["a_stranger"], clock, no_kill):
+            changed = {name for name, value in before.items() if vars(module)[name] is not value}
+            if error is not None:
+                raise error
+    except LookupError as raised:
+        assert raised is error  # noqa: PT017 - it comes from the block above
+
+    assert changed == before.keys() - {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__"}
+    assert all(vars(module)[name] is value for name, value in before.items())
+    assert vars(module).keys() == before.keys()
+
+
+def test_everything_is_put_back_where_a_module_cannot_be_imported(clock: VirtualClock, stranger: Make) -> None:
+    """A name that is no module is an error, and what was changed before it is put back."""
+    module = stranger("from time import time")
+
+    with pytest.raises(ModuleNotFoundError), patched(["a_stranger", "no_such_module_here"], clock, no_kill):
+        raise AssertionError("the block ran")
+
+    assert module.time is time.time
+
+
+def test_patches_can_be_nested(clock: VirtualClock, stranger: Make) -> None:
+    """A world within a world has its own time, and then the outer one is back."""
+    module, inner = stranger("import time"), VirtualClock(start=5)
+
+    with patched(["a_stranger"], clock, no_kill):
+        with patched(["a_stranger"], inner, no_kill):
+            times = [module.time.time()]
+        times.append(module.time.time())
+
+    assert (times, module.time) == ([START, START], time) or times == [5, START]
+    assert module.time is time
+
+
+def test_modules_that_are_not_named_stay(clock: VirtualClock, stranger: Make) -> None:
+    """Other modules, and those of the standard library, keep their names."""
+    stranger("import time")
+    other = stranger("import time; from os import kill", "another_stranger")
+    standard = (time.time, time.sleep, os.kill, threading.Thread, threading.Event, queue.Queue, queue.threading)  # type: ignore[attr-defined]  # private
+
+    with patched(["a_stranger"], clock, no_kill):
+        untouched = (other.time, other.kill)
+        inside = (time.time, time.sleep, os.kill, threading.Thread, threading.Event, queue.Queue, queue.threading)  # type: ignore[attr-defined]  # private
+
+    assert (untouched, inside) == ((time, os.kill), standard)
+
+
+def test_source_and_classes_stay_as_they_are(clock: VirtualClock, stranger: Make) -> None:
+    """Only the names of the module change: what its classes are made of does not, and its own names stay."""
+    module = stranger("import threading\nclass Lock:\n    pass\nfirst = 1\ndef time():\n    return 3\n")
+
+    with patched(["a_stranger"], clock, no_kill):
+        found: tuple[Any, ...] = (module.Lock.__name__, module.first, module.time())
+
+    assert found == ("Lock", 1, 3)
+
+
+def test_by_default_the_modules_of_a_servers_classes_are_bent(stranger: Make) -> None:
+    """By default it is the module of the class and those of its bases, not the standard library's nor timersim's."""
+    base = stranger("import abc\nclass Base(abc.ABC):\n    pass", "a_base").Base
+    server = stranger("class Plain: pass", "a_stranger").Plain
+    derived = type("Derived", (server, base, MemoryTimerServer), {"__module__": "a_stranger"})
+    vanished = type("Vanished", (server,), {"__module__": "no_such_module_here"})
+
+    assert default_modules(derived.__new__(derived)) == ["a_stranger", "a_base"]
+    assert default_modules(vanished()) == ["a_stranger"]
+    assert default_modules(object()) == []

@@ -1,0 +1,388 @@
+"""Invariants: each speaks for its own cause, and holds where it is close."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Self
+
+import pytest
+
+from timersim.lab import invariants
+from timersim.lab.contract import Contract
+from timersim.lab.invariants import INVARIANTS, Harm, InvariantViolation, judge, lateness
+from timersim.lab.oracle import Account, read
+from timersim.lab.record import (
+    Attempted,
+    Ended,
+    Instant,
+    Left,
+    Record,
+    Recorder,
+    ServerPaused,
+    ServerStarted,
+    ServerStopped,
+    ServerStopping,
+)
+from timersim.lab.schedule import Acquire, Schedule
+
+
+class Story(Recorder):
+    """A record told by hand; worker 0 lives from the beginning."""
+
+    def __init__(self, contract: Contract | None = None) -> None:
+        super().__init__(lambda: self._at)
+        self._at: Instant = 0
+        self._contract = contract or Contract()
+        self.started(0)
+
+    def at(self, at: Instant) -> Self:
+        """Lets what follows happen at an instant."""
+        self._at = at
+        return self
+
+    def acquire(self, due: Instant, scope: str = "s0") -> Self:
+        """Has a request for a timer of worker 0 sent, which arrives at once."""
+        self.arrived(self.sent(0, scope, due))
+        return self
+
+    def release(self, scope: str = "s0") -> Self:
+        """Has a release of worker 0 sent, which arrives at once."""
+        self.arrived(self.sent(0, scope, None))
+        return self
+
+    def attempt(self, outcome: str) -> Self:
+        """Has a reap of worker 0 attempted."""
+        self.add(Attempted, 0, self.incarnation(0), "worker 0", outcome)
+        if outcome == "reaped" and self.alive(0):
+            self.died(0, "reaped")
+        return self
+
+    def attempt_stranger(self, target: str) -> Self:
+        """Has a reap of somebody attempted who is no worker."""
+        self.add(Attempted, None, None, target, "gone")
+        return self
+
+    def die(self, how: str) -> Self:
+        """Has worker 0 die."""
+        self.died(0, how)
+        return self
+
+    def again(self) -> Self:
+        """Starts worker 0 anew."""
+        self.started(0)
+        return self
+
+    def did(self, kind: Callable[..., object], *values: object) -> Self:
+        """Adds an event."""
+        self.add(kind, *values)  # type: ignore[type-var, arg-type]  # every kind here is one of events
+        return self
+
+    def stop(self) -> Self:
+        """Stops the server."""
+        return self.did(ServerStopping).did(ServerStopped)
+
+    def account(self, end: Instant = 100) -> Account:
+        """Ends the story."""
+        return read(Record(Schedule([Acquire(0, "s0", after=5)]), "paper", self._contract, [*self.events, Ended(end)]))
+
+
+def headlines(story: Story) -> list[str]:
+    """Returns what a story breaks, in a line each."""
+    return [violation.headline for violation in judge(story.account())[0]]
+
+
+BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
+    "no-early-reap": (
+        lambda: Story().acquire(5).at(4).attempt("reaped"),
+        "no-early-reap: worker 0 was reaped at t=4, and is due at t=5 at the earliest",
+    ),
+    "no-early-reap, of two scopes": (
+        lambda: Story().acquire(9, "s1").acquire(7).at(6).attempt("reaped"),
+        "no-early-reap: worker 0 was reaped at t=6, and is due at t=7 at the earliest",
+    ),
+    "release-wins, released": (
+        lambda: Story().acquire(5).at(4).release().at(9).attempt("reaped"),
+        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+    ),
+    "release-wins, re-armed": (
+        lambda: Story().acquire(5).at(5).acquire(50).at(6).attempt("reaped"),
+        "release-wins: worker 0 re-armed at t=5, was due at t=5, and was reaped at t=6",
+    ),
+    "release-wins, the last of two": (
+        lambda: Story().acquire(3).acquire(5, "s1").at(1).release().at(4).release("s1").at(9).attempt("reaped"),
+        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+    ),
+    "right-set, a stranger": (
+        lambda: Story().at(3).attempt_stranger("pid 1"),
+        "right-set: pid 1 was to be reaped at t=3, and is no worker",
+    ),
+    "right-set, a bystander": (
+        lambda: Story().at(3).attempt("reaped"),
+        "right-set: worker 0 was reaped at t=3, and never held a timer",
+    ),
+    "right-set, before the acquire": (
+        lambda: Story().at(3).attempt("reaped").at(4).acquire(90),
+        "right-set: worker 0 was reaped at t=3, and never held a timer",
+    ),
+    "silent-after-stop": (
+        lambda: Story().acquire(5).at(4).stop().at(5).attempt("reaped"),
+        "silent-after-stop: worker 0 was reaped at t=5, and stop had returned at t=4",
+    ),
+    "reaped-once": (
+        lambda: Story().acquire(5).at(5).attempt("reaped").attempt("reaped"),
+        "reaped-once: worker 0 was reaped at t=5, and again at t=5",
+    ),
+    "dead-stay-dead, reaped": (
+        lambda: Story().acquire(5).at(5).attempt("reaped").at(6).attempt("gone"),
+        "dead-stay-dead: worker 0 was seen gone at t=5, and a reap was attempted at t=6",
+    ),
+    "dead-stay-dead, gone": (
+        lambda: Story().acquire(5).die("exit").at(5).attempt("gone").at(7).attempt("failed"),
+        "dead-stay-dead: worker 0 was seen gone at t=5, and a reap was attempted at t=7",
+    ),
+    "reaped-in-time, never": (
+        lambda: Story().acquire(5),
+        "reaped-in-time: worker 0 was due at t=5 and is alive at t=100",
+    ),
+    "reaped-in-time, late": (
+        lambda: Story(Contract(reap_within=10)).acquire(5).at(16).attempt("reaped"),
+        "reaped-in-time: worker 0 was due at t=5, had to be reaped by t=15, and was reaped at t=16",
+    ),
+    "nothing-left": (
+        lambda: Story().at(9).did(Left, "thread 'watchdog'"),
+        "nothing-left: thread 'watchdog' outlived the run",
+    ),
+}
+
+HOLDING: dict[str, tuple[Callable[[], Story], str, int]] = {
+    "reaped at the expiration": (lambda: Story().acquire(5).at(5).attempt("reaped"), "no-early-reap", 1),
+    "one scope due, one not": (
+        lambda: Story().acquire(5).acquire(50, "s1").at(5).attempt("reaped"),
+        "no-early-reap",
+        1,
+    ),
+    "reaped in the tick of the release": (
+        lambda: Story(Contract(reap_within=9)).acquire(5).at(6).release().attempt("reaped"),
+        "release-wins",
+        1,
+    ),
+    "one scope released, one due": (
+        lambda: Story().acquire(5).acquire(5, "s1").at(4).release().at(5).attempt("reaped"),
+        "release-wins",
+        1,
+    ),
+    "an attempt on a dead worker that held a timer": (
+        lambda: Story().acquire(5).die("exit").at(5).attempt("gone"),
+        "right-set",
+        1,
+    ),
+    "a failed attempt on a bystander": (lambda: Story().attempt("failed"), "right-set", 1),
+    "reaped while stop was on its way": (
+        lambda: Story().acquire(5).at(5).did(ServerStopping).attempt("reaped").did(ServerStopped),
+        "silent-after-stop",
+        1,
+    ),
+    "reaped in the tick of the next start": (
+        lambda: Story().acquire(5).at(4).stop().at(6).did(ServerStarted).attempt("reaped"),
+        "silent-after-stop",
+        1,
+    ),
+    "two incarnations, each reaped once": (
+        lambda: (
+            Story().acquire(5).at(5).attempt("reaped").at(6).again().acquire(7).at(7).attempt("reaped")
+        ),
+        "reaped-once",
+        2,
+    ),
+    "failed, then reaped": (
+        lambda: Story().acquire(5).at(5).attempt("failed").at(6).attempt("reaped"),
+        "dead-stay-dead",
+        1,
+    ),
+    "seen gone, then another life attempted": (
+        lambda: Story().acquire(5).die("exit").again().at(5).did(Attempted, 0, 0, "worker 0", "gone").at(6)
+        .acquire(7).at(7).attempt("reaped"),
+        "dead-stay-dead",
+        2,
+    ),
+    "reaped at the latest instant": (
+        lambda: Story(Contract(reap_within=10)).acquire(5).at(15).attempt("reaped"),
+        "reaped-in-time",
+        1,
+    ),
+    "reaped at the end of a pause": (
+        lambda: Story().acquire(5).at(4).did(ServerPaused, 9).at(9).attempt("reaped"),
+        "reaped-in-time",
+        1,
+    ),
+    "nothing was left": (lambda: Story(), "nothing-left", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BREAKING)
+def test_an_invariant_speaks_for_its_own_cause_and_no_other_does(case: str) -> None:
+    """A record that breaks one invariant breaks that one alone, and is told in one line."""
+    tell, headline = BREAKING[case]
+
+    assert headlines(tell()) == [headline]
+
+
+@pytest.mark.parametrize("case", HOLDING)
+def test_an_invariant_holds_where_it_is_close(case: str) -> None:
+    """A record that comes close to breaking an invariant breaks none, and counts as a case."""
+    tell, name, exercised = HOLDING[case]
+    violations, counts = judge(tell().account())
+
+    assert [violation.headline for violation in violations] == []
+    assert counts[name] == exercised
+
+
+def test_every_invariant_is_broken_and_held_by_some_record() -> None:
+    """There is a breaking and a holding record for each invariant."""
+    assert {case.split(",")[0] for case in BREAKING} == set(INVARIANTS)
+    assert {name for _, name, _ in HOLDING.values()} == set(INVARIANTS)
+
+
+def test_the_cases_of_every_invariant_are_counted() -> None:
+    """Broken and kept cases alike are counted, for each invariant its own."""
+    story = Story().acquire(5).at(4).stop().at(6).did(ServerStarted).attempt("reaped").attempt("reaped")
+    story.at(7).attempt("gone").attempt_stranger("pid 1").did(Left, "a").did(Left, "b")
+
+    assert judge(story.account())[1] == {
+        "no-early-reap": 2,
+        "release-wins": 2,
+        "right-set": 4,
+        "silent-after-stop": 1,
+        "reaped-once": 1,
+        "dead-stay-dead": 1,
+        "reaped-in-time": 1,
+        "nothing-left": 2,
+    }
+
+
+def test_where_nothing_happened_nothing_is_exercised_but_the_end() -> None:
+    """An empty run exercises nothing; that nothing is left is a case."""
+    assert judge(Story().account())[1] == {**dict.fromkeys(INVARIANTS, 0), "nothing-left": 1}
+
+
+def test_violations_come_worst_first() -> None:
+    """First what kills the healthy, then what spares the hung, then what leaves things behind."""
+    story = Story().acquire(5).at(4).attempt("reaped").did(Left, "a fifo").again()
+    story.acquire(6)
+
+    violations, _ = judge(story.account())
+
+    assert [violation.invariant.id for violation in violations] == ["no-early-reap", "reaped-in-time", "nothing-left"]
+    assert [entry.harm for entry in INVARIANTS.values()] == sorted(entry.harm for entry in INVARIANTS.values())
+
+
+def test_one_broken_invariant_is_one_violation_the_first() -> None:
+    """An invariant that is broken twice is reported once, where it was broken first."""
+    story = Story().at(3).attempt_stranger("pid 1").at(4).attempt_stranger("pid 0")
+
+    assert headlines(story) == ["right-set: pid 1 was to be reaped at t=3, and is no worker"]
+
+
+def test_silence_after_stop_covers_attempts_of_every_outcome() -> None:
+    """After stop no attempt may be made, on whomever and however it ends."""
+    for outcome in ("reaped", "failed", "raised", "gone"):
+        story = Story().acquire(50).stop().at(60).attempt(outcome)
+        assert [line.split(":")[0] for line in headlines(story)] == ["silent-after-stop"]
+
+
+def test_who_died_later_is_not_said_to_be_alive_at_the_end() -> None:
+    """Who had to be reaped and died of something else later is not said to live when the run ends."""
+    (line,) = headlines(Story().acquire(5).at(8).die("sigkill"))
+
+    assert line.startswith("reaped-in-time: worker 0 was due at t=5")
+    assert "alive at t=100" not in line
+
+
+def test_each_violation_is_a_class_of_its_own() -> None:
+    """Each invariant has its own subclass of InvariantViolation, named for it, with the statement as its docstring."""
+    assert {name: entry.violation.__name__ for name, entry in INVARIANTS.items()} == {
+        "no-early-reap": "NoEarlyReap",
+        "release-wins": "ReleaseWins",
+        "right-set": "RightSet",
+        "silent-after-stop": "SilentAfterStop",
+        "reaped-once": "ReapedOnce",
+        "dead-stay-dead": "DeadStayDead",
+        "reaped-in-time": "ReapedInTime",
+        "nothing-left": "NothingLeft",
+    }
+    for entry in INVARIANTS.values():
+        assert entry.violation.__mro__[1:3] == (InvariantViolation, AssertionError)
+        assert (entry.violation.invariant, entry.violation.__doc__) == (entry, entry.statement)
+        assert getattr(invariants, entry.violation.__name__) is entry.violation
+
+
+def test_every_statement_is_a_sentence() -> None:
+    """Each invariant states its claim in one sentence."""
+    assert [entry.statement for entry in INVARIANTS.values() if not entry.statement.endswith(".")] == []
+
+
+def test_the_harm_of_each_invariant() -> None:
+    """What kills the healthy, what spares the hung and what leaves things behind."""
+    kills = ["no-early-reap", "release-wins", "right-set", "silent-after-stop", "reaped-once", "dead-stay-dead"]
+
+    assert {name: entry.harm for name, entry in INVARIANTS.items()} == {
+        **dict.fromkeys(kills, Harm.KILLS_THE_HEALTHY),
+        "reaped-in-time": Harm.SPARES_THE_HUNG,
+        "nothing-left": Harm.LEAVES_THINGS_BEHIND,
+    }
+
+
+def test_the_text_of_a_violation_is_the_whole_failing_test_case() -> None:
+    """A violation says what broke, the schedule, the backend, the timeline and how to replay."""
+    (violation,), _ = judge(Story().acquire(5).at(4).attempt("reaped").account())
+
+    assert str(violation) == "\n".join(
+        [
+            "no-early-reap: worker 0 was reaped at t=4, and is due at t=5 at the earliest",
+            '  Schedule([Acquire(0, "s0", after=5)])  on paper',
+            "",
+            "  t  worker 0        wire     server",
+            "  0  acquire s0 ->5  acquire  armed, due 5",
+            "  4  reaped                   MUST NOT: nothing was due",
+            '  replay: @example(Schedule([Acquire(0, "s0", after=5)]))',
+        ]
+    )
+
+
+@pytest.mark.parametrize("case", BREAKING)
+def test_a_copy_of_a_violation_is_of_its_class_and_says_the_same(case: str) -> None:
+    """A violation can be copied: the copy is of the same class and says the same."""
+    (violation,), _ = judge(BREAKING[case][0]().account())
+    twin = copy.copy(violation)
+
+    assert (type(twin), str(twin)) == (type(violation), str(violation))
+
+
+def test_a_violation_survives_pickle() -> None:
+    """Every violation can be sent to another process, and says the same there."""
+    for tell, _ in BREAKING.values():
+        (violation,), _ = judge(tell().account())
+        twin = pickle.loads(pickle.dumps(violation))
+
+        assert (type(twin), str(twin)) == (type(violation), str(violation))
+
+
+def test_a_changed_replay_line_survives_a_copy() -> None:
+    """How to replay may be told otherwise, and a copy says so too."""
+    (violation,), _ = judge(Story().acquire(5).account())
+    violation.replay = "timersim replay here"
+
+    assert str(copy.copy(violation)).endswith("  replay: timersim replay here")
+
+
+def test_lateness_is_counted_from_when_the_server_could_know() -> None:
+    """A reap is as late as it came after the expiration, the arrival, or the end of the pause that covered them."""
+    lenient = Contract(reap_within=10)
+    stories = [
+        Story(lenient).acquire(5).at(8).attempt("reaped"),
+        Story(lenient).at(7).acquire(5).at(8).attempt("reaped"),
+        Story(lenient).acquire(5).at(4).did(ServerPaused, 9).at(11).attempt("reaped"),
+        Story(lenient).acquire(5),
+    ]
+
+    assert [list(lateness(story.account())) for story in stories] == [[3], [1], [2], []]

@@ -1,0 +1,232 @@
+"""The command line, as a user meets it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+TIMERSIM = [sys.executable, "-c", "from timersim.cli import main; main()"]
+
+
+def timersim(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command in `cwd`."""
+    return subprocess.run(
+        [*TIMERSIM, *arguments],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
+    """`timersim check` runs 500 schedules in memory and 100 on real processes, and every invariant holds."""
+    done = timersim("check", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    memory, local, *table = done.stdout.splitlines()
+    assert memory.split()[:3] == ["memory", "500", "schedules"]
+    assert local.split()[:3] == ["local", "100", "schedules"]
+    assert int(local.split()[-3]) >= 30
+    assert local.endswith("real SIGKILLs")
+    assert table[0].split() == ["invariant", "exercised", "worst", "/", "allowed", "verdict"]
+    assert [line.split()[0] for line in table[1:9]] == [
+        "no-early-reap",
+        "release-wins",
+        "right-set",
+        "silent-after-stop",
+        "reaped-once",
+        "dead-stay-dead",
+        "reaped-in-time",
+        "nothing-left",
+    ]
+    assert all(line.split()[-1] == "holds" for line in table[1:9])
+    assert table[9].startswith("Every invariant held: 600 schedules, ")
+    assert table[9].endswith(" Nothing left behind.")
+    assert "local: 50 of 100 schedules" in done.stderr.splitlines()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
+    """A safeguard taken out: exit status 1, the headline, the schedule, the timeline, and a file to replay."""
+    done = timersim("check", "--without", "honour-releases", "--backend", "memory", cwd=tmp_path)
+
+    assert done.returncode == 1
+    saved = next((tmp_path / "timersim-failures").iterdir())
+    finding = done.stdout.split("\n\n")[1].splitlines()
+    assert finding[0] == "release-wins: worker 0 released at t=0, was due at t=1, and was reaped at t=1"
+    assert finding[1].startswith("  found after ")
+    assert finding[1].endswith(" operations shrunk to 2; no fault needed")
+    assert finding[2:] == [
+        '  Schedule([Acquire(0, "s0", after=1), Release(0, "s0")])',
+        "  t  worker 0        wire     server",
+        "  0  acquire s0 ->1  acquire  armed, due 1",
+        "     release s0      release  released",
+        "  1  reaped                   MUST NOT: released before due",
+        f"  replay: timersim replay timersim-failures/{saved.name}",
+    ]
+
+
+def test_a_replay_says_whether_it_still_fails(tmp_path: Path) -> None:
+    """A saved failure STILL FAILS with exit status 1; where its cause is gone it is FIXED, with 0."""
+    timersim("check", "--without", "reap-once", "--backend", "memory", cwd=tmp_path)
+    saved = max((tmp_path / "timersim-failures").iterdir())
+    name = saved.name.removesuffix(".timersim.json")
+
+    still = timersim("replay", str(saved), cwd=tmp_path)
+    assert (still.returncode, still.stdout.splitlines()[0]) == (1, f"{name}   STILL FAILS")
+
+    content = json.loads(saved.read_text())
+    del content["backend"]["without"]
+    saved.write_text(json.dumps(content))
+    fixed = timersim("replay", str(saved), cwd=tmp_path)
+    assert (fixed.returncode, fixed.stdout) == (0, f"{name}   FIXED\n")
+
+
+def test_the_report_is_json_too(tmp_path: Path) -> None:
+    """`--json -` writes the report to standard output, and nothing else."""
+    done = timersim(
+        "check", "--without", "reap-once", "--backend", "memory", "--examples", "50", "--json", "-", cwd=tmp_path
+    )
+
+    (report,) = json.loads(done.stdout)["runs"]
+    assert (report["backend"], report["seed"], report["examples"], report["kills"]) == ("memory", 0, 50, 0)
+    assert report["violations"][0]["invariants"] == ["reaped-once"]
+    assert report["violations"][0]["schedule"] == [
+        {"operation": "Acquire", "worker": 0, "scope": "s0", "after": 0, "gap": 0}
+    ]
+    assert report["known"] == []
+
+
+def test_the_same_seed_gives_the_same_report(tmp_path: Path) -> None:
+    """Two runs with one seed, under two hash seeds, differ in nothing but the seconds; another seed differs."""
+
+    def report(seed: int, hash_seed: str) -> object:
+        arguments = ("check", "--backend", "memory", "--backend", "local", "--examples", "30", "--json", "-")
+        done = timersim(*arguments, "--seed", str(seed), cwd=tmp_path, PYTHONHASHSEED=hash_seed)
+        runs = json.loads(done.stdout)["runs"]
+        return [{key: value for key, value in run.items() if key != "seconds"} for run in runs]
+
+    assert report(7, "0") == report(7, "1")
+    assert report(7, "0") != report(8, "0")
+
+
+SERVERS = """
+from timersim.memory_timer import MemoryTimerServer
+
+class Good(MemoryTimerServer):
+    pass
+
+class NeedsMore:
+    def __init__(self, queue, max_interval, job): ...
+
+class NoStop:
+    def __init__(self, queue, max_interval): ...
+    def start(self): ...
+
+def needs_two(world, job): ...
+
+def raises(world):
+    raise OSError("no license")
+
+value = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("check --backend pigeon", "there is no backend 'pigeon'; there are memory, local, torch-local"),
+        ("check --examples 0", "--examples is a whole number of at least 1: 0"),
+        (
+            "check --server no_such:x",
+            "the server 'no_such:x' can't be imported: ModuleNotFoundError: No module named 'no_such'",
+        ),
+        ("check --server mine:nope", "the server 'mine:nope' can't be found: mine has no 'nope'"),
+        ("check --server mine", "a server is named MODULE:NAME, as in my_module:my_server: 'mine'"),
+        (
+            "check --server mine:NeedsMore",
+            "NeedsMore(queue, max_interval, job) can't be called as NeedsMore(queue, max_interval): missing a required"
+            " argument: 'job'; give a function server(world) that makes it",
+        ),
+        ("check --server mine:NoStop", "NoStop is no server: what it makes, a NoStop, has no stop()"),
+        (
+            "check --server mine:needs_two",
+            "needs_two(world, job) can't be called as needs_two(world): missing a required argument: 'job'",
+        ),
+        ("check --server mine:raises", "raises(world) raised OSError: no license"),
+        ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
+        ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
+        ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
+        ("replay .", ". holds no saved schedule (NAME.timersim.json)"),
+        ("chek", "No such command 'chek'. Did you mean 'check'?"),
+    ],
+)  # fmt: skip
+def test_a_bad_call_is_answered_in_a_line(arguments: str, sentence: str, tmp_path: Path) -> None:
+    """What is wrong with the call is said in one line on standard error, with exit status 2."""
+    (tmp_path / "mine.py").write_text(SERVERS)
+
+    done = timersim(*arguments.split(), cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"timersim: {sentence}\n")
+
+
+def test_a_server_of_the_users_is_checked(tmp_path: Path) -> None:
+    """`--server MODULE:NAME` finds the module beside the caller and runs it in memory."""
+    (tmp_path / "mine.py").write_text(SERVERS)
+
+    done = timersim("check", "--server", "mine:Good", "--examples", "50", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("memory ")
+
+
+@pytest.mark.parametrize("backend", ["memory", "local"])
+def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, tmp_path: Path) -> None:
+    """Ctrl-C stops at once, reports what was done so far, and leaves no process behind."""
+    command = [*TIMERSIM, "check", "--backend", backend, "--examples", "1000000"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        time.sleep(2.5)
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 130, errors
+    assert output.splitlines()[0].endswith("interrupted")
+    assert output.splitlines()[-1].startswith("Interrupted: ")
+    assert output.splitlines()[-1].endswith("Nothing left behind.")
+    assert "Traceback" not in errors
+    psutil.wait_procs(children, timeout=10)
+    assert not any(child.is_running() for child in children)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_file_alone(tmp_path: Path) -> None:
+    """Where failures can't be saved the finding says how to replay it all the same."""
+    (tmp_path / "timersim-failures").write_text("a file in the way")
+
+    done = timersim("check", "--without", "reap-once", "--backend", "memory", "--examples", "20", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert '  replay: @example(Schedule([Acquire(0, "s0", after=0)]))' in done.stdout.splitlines()
+    assert "timersim-failures can't be written" in done.stderr
+
+
+def test_the_help_teaches(tmp_path: Path) -> None:
+    """`--help` names the commands, the exit statuses, the backends and the safeguards."""
+    top, check = timersim("--help", cwd=tmp_path), timersim("check", "--help", cwd=tmp_path)
+
+    assert (top.returncode, check.returncode) == (0, 0)
+    for word in ("check", "replay", "Exit status"):
+        assert word in top.stdout
+    for word in ("memory, local, torch-local", "drain-", "--server MODULE:NAME"):
+        assert word in check.stdout
