@@ -646,7 +646,7 @@ def test_a_server_that_was_stopped_by_a_reap_guards_again() -> None:
     server.start()
     virtual(server).advance(0)
 
-    assert server.attempts == [(1, 0), (2, 0)]
+    assert (server.attempts, server.timers) == ([(1, 0), (2, 0)], {})
 
 
 @pytest.mark.parametrize("reap", [never, raising])

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -191,7 +192,11 @@ def test_a_join_waits_for_the_end_of_the_task(any_clock: Clock, perform: Perform
 
     def join() -> list[object]:
         done = threading.Event()
-        task = any_clock.spawn(lambda: [any_clock.wait(done.wait, 60)] and None, name="worker")
+
+        def work() -> None:
+            any_clock.wait(done.wait, 60)
+
+        task = any_clock.spawn(work, name="worker")
         task.join(INSTANT)
         before = task.alive
         done.set()
@@ -415,7 +420,7 @@ def test_run_until_stops_where_the_predicate_holds(clock: VirtualClock) -> None:
     """`run_until` stops at the instant at which its predicate holds, and no later."""
     log: list[int] = []
     for second in range(1, 6):
-        clock.call_later(second, lambda second=second: log.append(second))
+        clock.call_later(second, partial(log.append, second))
 
     clock.run_until(lambda: 3 in log, within=10)
 
@@ -465,7 +470,10 @@ def test_a_deadlock_names_each_task_and_what_it_waits_for(clock: VirtualClock) -
     def never(seconds: float) -> bool:
         return False
 
-    first = clock.spawn(lambda: [clock.wait(never, math.inf)] and None, name="first")
+    def wait() -> None:
+        clock.wait(never, math.inf)
+
+    first = clock.spawn(wait, name="first")
     clock.spawn(first.join, name="second")
 
     with pytest.raises(Deadlock) as raised:
@@ -560,7 +568,7 @@ def test_tasks_take_turns_in_the_order_of_their_making(clock: VirtualClock) -> N
             clock.sleep(0)
 
     for name in "abc":
-        clock.spawn(lambda name=name: talk(name), name=name)
+        clock.spawn(partial(talk, name), name=name)
     clock.advance(0)
 
     assert log == ["a0", "b0", "c0", "a1", "b1", "c1"]
@@ -658,7 +666,7 @@ def test_a_hundred_thousand_tasks_finish(clock: VirtualClock) -> None:
         done.append(number)
 
     for number in range(100_000):
-        clock.spawn(lambda number=number: task(number), name="one of many")
+        clock.spawn(partial(task, number), name="one of many")
     clock.advance(6)
 
     assert (len(done), clock.tasks) == (100_000, [])

@@ -192,19 +192,6 @@ def test_everything_is_put_back_where_a_module_cannot_be_imported(clock: Virtual
     assert module.time is time.time
 
 
-def test_patches_can_be_nested(clock: VirtualClock, stranger: Make) -> None:
-    """A world within a world has its own time, and then the outer one is back."""
-    module, inner = stranger("import time"), VirtualClock(start=5)
-
-    with patched(["a_stranger"], clock, no_kill):
-        with patched(["a_stranger"], inner, no_kill):
-            times = [module.time.time()]
-        times.append(module.time.time())
-
-    assert (times, module.time) == ([START, START], time) or times == [5, START]
-    assert module.time is time
-
-
 def test_modules_that_are_not_named_stay(clock: VirtualClock, stranger: Make) -> None:
     """Other modules, and those of the standard library, keep their names."""
     stranger("import time")
@@ -232,7 +219,7 @@ def test_by_default_the_modules_of_a_servers_classes_are_bent(stranger: Make) ->
     """By default it is the module of the class and those of its bases, not the standard library's nor timersim's."""
     base = stranger("import abc\nclass Base(abc.ABC):\n    pass", "a_base").Base
     server = stranger("class Plain: pass", "a_stranger").Plain
-    derived = type("Derived", (server, base, MemoryTimerServer), {"__module__": "a_stranger"})
+    derived: Any = type("Derived", (server, base, MemoryTimerServer), {"__module__": "a_stranger"})
     vanished = type("Vanished", (server,), {"__module__": "no_such_module_here"})
 
     assert default_modules(derived.__new__(derived)) == ["a_stranger", "a_base"]

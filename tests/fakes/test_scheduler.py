@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -49,8 +50,12 @@ def ticking(clock: VirtualClock, log: list[float], seconds: float = 1) -> Callab
 
 def member(clock: VirtualClock, group: TaskGroup, body: Callable[[], object], name: str = "member") -> Task:
     """Spawns a task in `group`, and lets it have its first turn."""
+
+    def target() -> None:
+        body()
+
     with clock.group(group):
-        task = clock.spawn(lambda: [body()] and None, name=name)
+        task = clock.spawn(target, name=name)
     clock.advance(0)
     return task
 
@@ -61,7 +66,12 @@ def member(clock: VirtualClock, group: TaskGroup, body: Callable[[], object], na
 def test_what_a_member_spawns_is_a_member(clock: VirtualClock) -> None:
     """A task belongs to the group in which it was made; so does what it spawns, and nothing that others make."""
     group = TaskGroup("group")
-    member(clock, group, lambda: [clock.spawn(lambda: clock.sleep(9), name="child"), clock.sleep(9)])
+
+    def parent() -> None:
+        clock.spawn(lambda: clock.sleep(9), name="child")
+        clock.sleep(9)
+
+    member(clock, group, parent)
     clock.spawn(lambda: clock.sleep(9), name="stranger")
     clock.advance(1)
 
@@ -118,7 +128,8 @@ def test_what_came_in_a_pause_is_seen_at_the_resume(clock: VirtualClock, pipes: 
     member(clock, group, lambda: log.append(("fd", clock.wait_readable([read], 60), clock.monotonic() - START)))
 
     clock.pause(group)
-    clock.call_later(2, lambda: [there.append(1), os.write(write, b"x")])
+    clock.call_later(2, lambda: there.append(1))
+    clock.call_later(2, lambda: os.write(write, b"x"))
     clock.advance(5)
     before = list(log)
     clock.resume(group)
@@ -140,6 +151,63 @@ def test_a_wait_whose_time_ran_out_in_a_pause_asks_once_more(clock: VirtualClock
     clock.advance(0)
 
     assert log == [True, False]
+
+
+def test_a_resume_wakes_only_what_its_own_pause_kept(clock: VirtualClock) -> None:
+    """A second pause and its resume do not touch who went to sleep after the first."""
+    group, log = TaskGroup("group"), list[float]()
+    member(clock, group, ticking(clock, log, 2))
+
+    for seconds in (7, 1):
+        clock.pause(group)
+        clock.advance(seconds)
+        clock.resume(group)
+        clock.advance(0)
+    clock.advance(3)
+
+    assert log == [7, 9, 11]
+
+
+def test_a_paused_member_asks_for_nothing(clock: VirtualClock) -> None:
+    """While its group is paused a member's condition is not asked for, so it takes nothing from anybody."""
+    group, log = TaskGroup("group"), list[str]()
+
+    def poll(seconds: float) -> bool:
+        log.append("paused" if group.paused else "running")
+        return False
+
+    member(clock, group, lambda: clock.wait(poll, math.inf))
+    log.clear()
+    clock.pause(group)
+    clock.call_later(1, lambda: None)
+    clock.advance(2)
+    before = list(log)
+    clock.resume(group)
+    clock.call_later(1, lambda: None)
+    clock.advance(2)
+
+    assert (before, set(log)) == ([], {"running"})
+
+
+@pytest.mark.parametrize("kind", ["condition", "descriptor"])
+def test_what_came_too_late_wakes_nobody(clock: VirtualClock, pipes: list[Pipe], kind: str) -> None:
+    """A wait that timed out is over: what comes after it does not end the task's next sleep."""
+    (read, write), log, there = pipes[0], list[float](), list[int]()
+
+    def wait() -> None:
+        if kind == "condition":
+            clock.wait(lambda _: bool(there), 1)
+        else:
+            clock.wait_readable([read], 1)
+        clock.sleep(10)
+        log.append(clock.monotonic() - START)
+
+    clock.spawn(wait, name="waiter")
+    clock.call_later(5, lambda: there.append(1))
+    clock.call_later(5, lambda: os.write(write, b"x"))
+    clock.advance(20)
+
+    assert log == [11]
 
 
 def test_a_task_that_is_made_in_a_pause_begins_at_the_resume(clock: VirtualClock) -> None:
@@ -167,7 +235,7 @@ def test_a_killed_group_unwinds(clock: VirtualClock) -> None:
             log.append(name)
 
     for name in ("first", "second"):
-        member(clock, group, lambda name=name: body(name), name)
+        member(clock, group, partial(body, name), name)
     survivor = clock.spawn(lambda: body("survivor"), name="survivor")
     clock.advance(1)
 
@@ -266,7 +334,12 @@ def test_a_group_can_bear_its_errors(clock: VirtualClock) -> None:
     """A group with `on_error` is told of an exception that leaves its task; the run goes on."""
     errors: list[tuple[str, str, float]] = []
     group = TaskGroup("group", lambda task, error: errors.append((task.name, repr(error), clock.monotonic() - START)))
-    member(clock, group, lambda: [clock.sleep(3), 1 / 0], "divider")
+
+    def divide() -> None:
+        clock.sleep(3)
+        raise ZeroDivisionError("division by zero")
+
+    member(clock, group, divide, "divider")
     others = member(clock, group, lambda: clock.sleep(60), "other")
 
     clock.advance(5)

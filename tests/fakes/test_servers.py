@@ -91,7 +91,7 @@ class Unfinished(ABC):
     """A server with methods that nobody wrote."""
 
     def __init__(self, queue: object, max_interval: float) -> None:
-        """Takes what a server takes."""
+        self.queue = queue
 
     @abstractmethod
     def start(self) -> None: ...
@@ -145,7 +145,11 @@ def raises(world: object) -> None:
             Plain("queue", 1).got,
             "('queue', 1) is no server: it can't be called; give a class, or a function server(world)",
         ),
-        (two_arguments, "two_arguments(world: object, job_id: int) -> None can't be called as two_arguments(world): missing a required argument: 'job_id'"),
+        (
+            two_arguments,
+            "two_arguments(world: object, job_id: int) -> None can't be called as two_arguments(world):"
+            " missing a required argument: 'job_id'",
+        ),
         (nothing, "nothing is no server: what it makes, a NoneType, has no start and no stop()"),
         (Startless, "Startless is no server: what it makes, a Startless, has no start()"),
         (Unfinished, "Unfinished is no server: it lacks _reap_worker, start"),
@@ -159,7 +163,7 @@ def raises(world: object) -> None:
         (raises, "raises(world) raised LookupError: no such job"),
     ],
     ids=["number", "tuple", "two arguments", "nothing", "no start", "abstract", "needy", "broken", "raises"],
-)  # fmt: skip
+)
 def test_what_is_no_server_is_told_why(server: Callable[..., object], sentence: str) -> None:
     """Something that is no server is told in a sentence what is missing, and the way out."""
     with pytest.raises(ServerError) as raised:

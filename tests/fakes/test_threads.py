@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -212,8 +213,8 @@ def test_a_lock_lets_one_in(kit: Kit, kind: str) -> None:
 
     with lock:
         kit.run(
-            lambda: answers.append(lock.acquire(blocking=False)), lambda: answers.append(lock.acquire(True, INSTANT))
-        )  # noqa: FBT003 - threading's
+            lambda: answers.append(lock.acquire(blocking=False)), lambda: answers.append(lock.acquire(timeout=INSTANT))
+        )
     kit.run(lambda: answers.append(lock.acquire(blocking=False)))
 
     assert answers == [False, False, True]
@@ -339,12 +340,18 @@ def test_a_notification_wakes_one(kit: Kit) -> None:
     threads, answers = waiters(kit, condition, 4)
     counts: list[int] = []
 
-    for wake, number in ((lambda: condition.notify(), 1), (lambda: condition.notify(2), 3), (condition.notify_all, 4)):
+    def count(wake: Callable[[], object], least: int) -> None:
         with condition:
             wake()
-        kit.clock.wait(lambda seconds, number=number: _soon(kit, lambda: len(answers) >= number, seconds), LIMIT)
+        end = kit.clock.monotonic() + LIMIT
+        while len(answers) < least and kit.clock.monotonic() < end:
+            kit.clock.sleep(INSTANT / 10)
         kit.clock.sleep(INSTANT)
         counts.append(len(answers))
+
+    count(condition.notify, 1)
+    count(partial(condition.notify, 2), 3)
+    count(condition.notify_all, 4)
     for thread in threads:
         thread.join(LIMIT)
 
@@ -360,6 +367,20 @@ def test_a_notification_of_nobody_is_lost(kit: Kit) -> None:
         answer = condition.wait(INSTANT)
 
     assert answer is False
+
+
+def test_who_gave_up_takes_no_notification(kit: Kit) -> None:
+    """A notification goes to somebody who still waits, not to one whose wait timed out."""
+    condition = kit.threading.Condition()
+    with condition:
+        gave_up = condition.wait(INSTANT)
+    threads, answers = waiters(kit, condition, 1)
+
+    with condition:
+        condition.notify()
+    threads[0].join(LIMIT)
+
+    assert (gave_up, answers) == (False, [True])
 
 
 def test_a_wait_for_a_condition_frees_its_lock(kit: Kit) -> None:
@@ -396,7 +417,7 @@ def test_a_wait_for_a_predicate_returns_it(kit: Kit) -> None:
         at_once = condition.wait_for(lambda: "there", LIMIT)
         kit.start(bring)
         later = condition.wait_for(lambda: items[1:], LIMIT)
-        never = condition.wait_for(lambda: [], INSTANT)
+        never = condition.wait_for(list, INSTANT)
 
     assert (at_once, later, never) == ("there", ["second"], [])
 
@@ -408,14 +429,6 @@ def test_a_condition_is_used_under_its_lock(kit: Kit, call: str) -> None:
 
     with pytest.raises(RuntimeError):
         getattr(condition, call)(*([INSTANT] if call == "wait" else []))
-
-
-def _soon(kit: Kit, holds: Callable[[], bool], seconds: float) -> bool:
-    """Polls in real time where `seconds` are given."""
-    end = kit.clock.monotonic() + seconds
-    while not holds() and seconds and kit.clock.monotonic() < end:
-        kit.clock.sleep(0.001)
-    return holds()
 
 
 # Queue
@@ -530,7 +543,7 @@ def test_a_negative_timeout_of_a_queue_is_refused(kit: Kit) -> None:
     made = kit.queue.Queue(1)
     made.put(1)
 
-    for call in (lambda: made.put(2, timeout=-1), lambda: kit.queue.Queue().get(timeout=-1)):
+    for call in (partial(made.put, 2, timeout=-1), partial(kit.queue.Queue().get, timeout=-1)):
         with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
             call()
         assert raised.value.args == ("'timeout' must be a non-negative number",)

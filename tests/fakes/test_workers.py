@@ -21,7 +21,6 @@ class Bench:
     recorder: Recorder
     workers: FakeWorkers
 
-    @property
     def news(self) -> list[Event]:
         """What was recorded since the last question."""
         events, self.recorder.events = self.recorder.events, []
@@ -36,12 +35,12 @@ def bench() -> Bench:
 
 def make_bench(end: Callable[[int], bool] | None = None) -> Bench:
     """Makes a bench; `end` is what ends a worker."""
-    recorder = Recorder(lambda: bench.now)
-    bench = Bench(0, recorder, FakeWorkers(recorder, end))
-    bench.workers.start(0)
-    bench.workers.start(1)
-    assert bench.news == [Started(0, 0, 0), Started(0, 1, 0)]
-    return bench
+    recorder = Recorder(lambda: made.now)
+    made = Bench(0, recorder, FakeWorkers(recorder, end))
+    made.workers.start(0)
+    made.workers.start(1)
+    assert made.news() == [Started(0, 0, 0), Started(0, 1, 0)]
+    return made
 
 
 # Pids
@@ -80,30 +79,30 @@ def test_a_reap_ends_a_living_worker(bench: Bench) -> None:
     """A reap of a living worker ends it and says that it is gone; nobody else is touched."""
     gone = bench.workers.reap(1001)
 
-    assert (gone, bench.news) == (True, [Attempted(0, 0, 0, "worker 0", "reaped"), Died(0, 0, 0, "reaped")])
+    assert (gone, bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "reaped"), Died(0, 0, 0, "reaped")])
     assert (bench.workers.is_alive(1001), bench.workers.is_alive(1002)) == (False, True)
 
 
 def test_a_zombie_takes_a_second_signal_at_the_same_instant(bench: Bench) -> None:
     """A worker that was reaped is a zombie for the rest of that instant, and then it is gone."""
     bench.workers.reap(1001)
-    assert len(bench.news) == 2
+    assert len(bench.news()) == 2
 
     answers = [bench.workers.reap(1001)]
     bench.now = 1
     answers.append(bench.workers.reap(1001))
 
     assert answers == [True, True]
-    assert bench.news == [Attempted(0, 0, 0, "worker 0", "reaped"), Attempted(1, 0, 0, "worker 0", "gone")]
+    assert bench.news() == [Attempted(0, 0, 0, "worker 0", "reaped"), Attempted(1, 0, 0, "worker 0", "gone")]
 
 
 def test_a_worker_that_ended_by_itself_is_gone(bench: Bench) -> None:
     """A reap of a worker that exited finds it gone, at that very instant too; its next life is not touched."""
     bench.recorder.died(0, "exit")
     bench.workers.start(0)
-    assert len(bench.news) == 2
+    assert len(bench.news()) == 2
 
-    assert (bench.workers.reap(1001), bench.news) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
+    assert (bench.workers.reap(1001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
     assert bench.workers.is_alive(1003)
 
 
@@ -117,23 +116,29 @@ def test_a_worker_that_ended_by_itself_is_gone(bench: Bench) -> None:
         (os.getpid(), "the server itself"),
         ("rank 3", "'rank 3'"),
     ],
+    ids=["stranger", "init", "group", "everybody", "itself", "name"],
 )
 def test_a_reap_of_no_worker_is_recorded(bench: Bench, worker_id: object, target: str) -> None:
     """A reap of what is no worker is recorded by a name that is the same in every run, and hits nobody."""
     gone = bench.workers.reap(worker_id)
 
-    assert (gone, bench.news) == (True, [Attempted(0, None, None, target, "gone")])
+    assert (gone, bench.news()) == (True, [Attempted(0, None, None, target, "gone")])
 
 
 def test_a_worker_that_will_not_die_is_not_gone() -> None:
     """Where `end` says that the worker is not gone the reap failed, and may be tried again."""
     answers = iter([False, True])
     ended: list[int] = []
-    bench = make_bench(lambda worker: [ended.append(worker), next(answers)][1] is True)
+
+    def end(worker: int) -> bool:
+        ended.append(worker)
+        return next(answers)
+
+    bench = make_bench(end)
 
     assert [bench.workers.reap(1002), bench.workers.reap(1002)] == [False, True]
     assert ended == [1, 1]
-    assert bench.news == [
+    assert bench.news() == [
         Attempted(0, 1, 0, "worker 1", "failed"),
         Attempted(0, 1, 0, "worker 1", "reaped"),
         Died(0, 1, 0, "reaped"),
@@ -150,16 +155,16 @@ def test_an_end_that_raises_is_recorded_and_raised() -> None:
 
     with pytest.raises(LookupError):
         bench.workers.reap(1001)
-    assert (bench.news, bench.workers.is_alive(1001)) == ([Attempted(0, 0, 0, "worker 0", "raised")], True)
+    assert (bench.news(), bench.workers.is_alive(1001)) == ([Attempted(0, 0, 0, "worker 0", "raised")], True)
 
 
 def test_a_real_worker_that_was_reaped_is_no_zombie() -> None:
     """Where `end` really ends a worker, a second reap at the same instant finds it gone."""
     bench = make_bench(lambda worker: True)
     bench.workers.reap(1001)
-    assert len(bench.news) == 2
+    assert len(bench.news()) == 2
 
-    assert (bench.workers.reap(1001), bench.news) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
+    assert (bench.workers.reap(1001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
 
 
 # Kills, as the kernel answers them
@@ -182,7 +187,6 @@ class Kernel:
         try:
             self.kill(pid, number)
         except OSError as error:
-            assert str(error) == f"[Errno {error.errno}] {os.strerror(error.errno or 0)}"
             return error.errno
         return None
 
@@ -247,31 +251,33 @@ def test_a_fatal_signal_is_a_reap(bench: Bench, number: int) -> None:
     """A fatal signal to a living worker reaps it."""
     bench.workers.kill(1002, number)
 
-    assert bench.news == [Attempted(0, 1, 0, "worker 1", "reaped"), Died(0, 1, 0, "reaped")]
+    assert bench.news() == [Attempted(0, 1, 0, "worker 1", "reaped"), Died(0, 1, 0, "reaped")]
 
 
 def test_a_fatal_signal_to_the_dead_is_an_attempt(bench: Bench) -> None:
     """A fatal signal to a dead worker is recorded, and answered with ESRCH."""
     bench.recorder.died(0, "exit")
-    assert len(bench.news) == 1
+    assert len(bench.news()) == 1
 
     with pytest.raises(ProcessLookupError) as raised:
         bench.workers.kill(1001, signal.SIGKILL)
 
-    assert (raised.value.args, bench.news) == (
+    assert (raised.value.args, bench.news()) == (
         (errno.ESRCH, "No such process"),
         [Attempted(0, 0, 0, "worker 0", "gone")],
     )
 
 
 @pytest.mark.parametrize(
-    ("pid", "target"), [(0, "pid 0"), (-1, "pid -1"), (1, "pid 1"), (os.getpid(), "the server itself")]
+    ("pid", "target"),
+    [(0, "pid 0"), (-1, "pid -1"), (1, "pid 1"), (os.getpid(), "the server itself")],
+    ids=["group", "everybody", "init", "itself"],
 )
 def test_a_kill_of_whom_nobody_may_kill_is_recorded_and_never_sent(bench: Bench, pid: int, target: str) -> None:
     """A kill of pid 1 or below, or of the driver itself, raises nothing, hits nobody, and is recorded."""
     bench.workers.kill(pid, signal.SIGKILL)
 
-    assert bench.news == [Attempted(0, None, None, target, "gone")]
+    assert bench.news() == [Attempted(0, None, None, target, "gone")]
     assert bench.workers.is_alive(1001)
 
 
@@ -284,10 +290,12 @@ def test_a_kill_of_a_stranger_is_recorded_and_never_sent(bench: Bench) -> None:
         bystander.stdin.write(b"go on\n")
 
     assert bystander.returncode == 0
-    assert bench.news == [Attempted(0, None, None, "a process that is no worker", "gone")]
+    assert bench.news() == [Attempted(0, None, None, "a process that is no worker", "gone")]
 
 
-@pytest.mark.parametrize("pid", [1001, os.getpid(), 4_000_000, 1, 0])
+@pytest.mark.parametrize(
+    "pid", [1001, os.getpid(), 4_000_000, 1, 0], ids=["worker", "itself", "stranger", "init", "group"]
+)
 def test_a_question_is_no_attempt(bench: Bench, pid: int) -> None:
     """Signal 0 kills nobody: whomever it asks for, no attempt is recorded, and nobody is accused."""
     try:
@@ -295,7 +303,7 @@ def test_a_question_is_no_attempt(bench: Bench, pid: int) -> None:
     except OSError as error:
         assert pid in {4_000_000, 1}, error  # noqa: PT017 - only these two can fail
 
-    assert bench.news == []
+    assert bench.news() == []
 
 
 def test_a_kill_that_does_not_end_its_worker_is_refused() -> None:
@@ -305,4 +313,4 @@ def test_a_kill_that_does_not_end_its_worker_is_refused() -> None:
     with pytest.raises(PermissionError) as raised:
         bench.workers.kill(1001, signal.SIGKILL)
 
-    assert (raised.value.errno, bench.news) == (errno.EPERM, [Attempted(0, 0, 0, "worker 0", "failed")])
+    assert (raised.value.errno, bench.news()) == (errno.EPERM, [Attempted(0, 0, 0, "worker 0", "failed")])

@@ -56,6 +56,7 @@ MISSED: list[tuple[str, Sequence[Operation]]] = [
     ("several workers due at once", [Acquire(0, "s0", after=5), Acquire(1, "s0", after=5), Release(1, "s0", gap=4)]),
     ("a death while armed", [Acquire(0, "s0", after=5), Exit(0, gap=5)]),
     ("a death while armed", [Acquire(0, "s0", after=5), Release(0, "s0", gap=3), Exit(0, gap=1)]),
+    ("a death while armed", [Acquire(0, "s0", after=5), Release(0, "s0", gap=3), Exit(0)]),
     ("a death while armed", [Acquire(0, "s0", after=5)]),
     ("a server paused across an expiration", [Acquire(0, "s0", after=5), PauseServer(1, gap=4)]),
     ("a server paused across an expiration", [Acquire(0, "s0", after=5), PauseServer(2, gap=5)]),

@@ -112,6 +112,20 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
         lambda: Story().acquire(3).acquire(5, "s1").at(1).release().at(4).release("s1").at(9).attempt("reaped"),
         "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
     ),
+    "release-wins, the last that was released": (
+        lambda: (
+            Story(Contract(reap_within=2))
+            .acquire(3)
+            .acquire(5, "s1")
+            .at(1)
+            .release("s1")
+            .at(4)
+            .release()
+            .at(9)
+            .attempt("reaped")
+        ),
+        "release-wins: worker 0 released at t=4, was due at t=3, and was reaped at t=9",
+    ),
     "right-set, a stranger": (
         lambda: Story().at(3).attempt_stranger("pid 1"),
         "right-set: pid 1 was to be reaped at t=3, and is no worker",
@@ -152,6 +166,19 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
         lambda: Story().at(9).did(Left, "thread 'watchdog'"),
         "nothing-left: thread 'watchdog' outlived the run",
     ),
+}
+
+RULES = {
+    "no-early-reap": "MUST NOT: nothing was due",
+    "release-wins, released": "MUST NOT: released before due",
+    "release-wins, re-armed": "MUST NOT: re-armed before the reap",
+    "right-set, a stranger": "MUST NOT: no worker",
+    "right-set, a bystander": "MUST NOT: held no timer",
+    "silent-after-stop": "MUST NOT: stop had returned",
+    "reaped-once": "MUST NOT: reaped already",
+    "dead-stay-dead, gone": "MUST NOT: was seen gone",
+    "reaped-in-time, late": "MUST have been reaped by now",
+    "nothing-left": "MUST NOT be left",
 }
 
 HOLDING: dict[str, tuple[Callable[[], Story], str, int]] = {
@@ -225,6 +252,15 @@ def test_an_invariant_speaks_for_its_own_cause_and_no_other_does(case: str) -> N
     tell, headline = BREAKING[case]
 
     assert headlines(tell()) == [headline]
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_the_rule_says_what_must_or_must_not_have_been(case: str) -> None:
+    """The timeline bears the rule that was broken, told apart where one invariant has two."""
+    (violation,), _ = judge(BREAKING[case][0]().account())
+
+    assert violation.breach.rule == RULES[case]
+    assert violation.timeline.count(RULES[case]) == 1
 
 
 @pytest.mark.parametrize("case", HOLDING)

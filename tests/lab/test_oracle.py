@@ -306,6 +306,13 @@ def test_each_failed_attempt_in_time_grants_a_retry(outcome: str, attempts: list
     assert owed(story.account()) == [("s0", by)]
 
 
+def test_a_pause_that_covers_the_retry_puts_it_off() -> None:
+    """A retry that falls into a pause is owed at its end."""
+    story = Story(Contract(retry_within=3)).acquire(5).at(5).attempt("failed").at(7).pause(12)
+
+    assert owed(story.account()) == [("s0", 12)]
+
+
 def test_an_attempt_that_found_nobody_grants_no_retry() -> None:
     """Only failed and raised attempts put off the reap."""
     assert owed(Story(Contract(retry_within=3)).acquire(5).at(5).attempt("gone").account()) == [("s0", 5)]

@@ -3,7 +3,6 @@
 import copy
 import json
 import pickle
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -66,7 +65,7 @@ def rebuilt(text: str) -> object:
     return result
 
 
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=60)
 @given(schedules)
 def test_the_repr_is_python_that_rebuilds_the_schedule(schedule: Schedule) -> None:
     """The repr is Python that rebuilds the schedule, whatever its scopes are called."""
@@ -87,7 +86,7 @@ def test_the_repr_leaves_out_gaps_of_0_and_names_what_needs_a_name() -> None:
     )
 
 
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=60)
 @given(schedules)
 def test_json_rebuilds_the_schedule(schedule: Schedule) -> None:
     """What to_json writes from_json reads back."""
@@ -159,27 +158,27 @@ def test_json_nested_too_deeply_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("call", "sentence"),
     [
-        (lambda: Start(-1), "worker is a whole number of at least 0: Start(-1)"),
-        (lambda: Start(0, gap=-1), "gap is a whole number of at least 0: Start(0, gap=-1)"),
-        (lambda: Start(0, gap=0.5), "gap is a whole number of at least 0: Start(0, gap=0.5)"),
-        (lambda: Acquire(0, "s0", after=-1), 'after is a whole number of at least 0: Acquire(0, "s0", after=-1)'),
-        (lambda: Acquire(0, "s0", after=True), 'after is a whole number of at least 0: Acquire(0, "s0", after=True)'),
-        (lambda: Acquire(0, "s0", after="5"), "after is a whole number of at least 0: Acquire(0, \"s0\", after='5')"),
-        (lambda: Acquire(0, b"s0", after=5), "scope is a text: Acquire(0, b's0', after=5)"),
-        (lambda: Release(None, "s0"), 'worker is a whole number of at least 0: Release(None, "s0")'),
-        (lambda: Crash(0, "abort"), 'how is one of sigkill, exit: Crash(0, "abort")'),
-        (lambda: Crash(0, ["exit"]), "how is one of sigkill, exit: Crash(0, ['exit'])"),
-        (lambda: PauseServer(0), "ticks is a whole number of at least 1: PauseServer(0)"),
-        (lambda: StopServer(gap=-2), "gap is a whole number of at least 0: StopServer(gap=-2)"),
-        (lambda: Schedule(["Start(0)"]), "a schedule is made of operations: 'Start(0)'"),
+        ("Start(-1)", "worker is a whole number of at least 0: Start(-1)"),
+        ("Start(0, gap=-1)", "gap is a whole number of at least 0: Start(0, gap=-1)"),
+        ("Start(0, gap=0.5)", "gap is a whole number of at least 0: Start(0, gap=0.5)"),
+        ("Acquire(0, 's0', after=-1)", 'after is a whole number of at least 0: Acquire(0, "s0", after=-1)'),
+        ("Acquire(0, 's0', after=True)", 'after is a whole number of at least 0: Acquire(0, "s0", after=True)'),
+        ("Acquire(0, 's0', after='5')", "after is a whole number of at least 0: Acquire(0, \"s0\", after='5')"),
+        ("Acquire(0, b's0', after=5)", "scope is a text: Acquire(0, b's0', after=5)"),
+        ("Release(None, 's0')", 'worker is a whole number of at least 0: Release(None, "s0")'),
+        ("Crash(0, 'abort')", 'how is one of sigkill, exit: Crash(0, "abort")'),
+        ("Crash(0, ['exit'])", "how is one of sigkill, exit: Crash(0, ['exit'])"),
+        ("PauseServer(0)", "ticks is a whole number of at least 1: PauseServer(0)"),
+        ("StopServer(gap=-2)", "gap is a whole number of at least 0: StopServer(gap=-2)"),
+        ("Schedule(['Start(0)'])", "a schedule is made of operations: 'Start(0)'"),
     ],
 )
-def test_a_wrong_argument_is_refused_in_a_sentence(make: Callable[[], Any], sentence: str) -> None:
+def test_a_wrong_argument_is_refused_in_a_sentence(call: str, sentence: str) -> None:
     """A wrong argument is a ScheduleError with the argument, its rule and the operation."""
     with pytest.raises(ScheduleError) as refused:
-        make()
+        rebuilt(call)
 
     assert str(refused.value) == sentence
 
@@ -241,7 +240,6 @@ def test_a_schedule_equals_what_has_the_same_operations_and_nothing_else() -> No
 def test_operations_of_different_kinds_differ() -> None:
     """Operations with the same fields are different where their kinds are."""
     assert len({Start(0), Exit(0), Pause(0), Resume(0), Start(0)}) == 4
-    assert Start(0) != Exit(0)
 
 
 def test_a_schedule_keeps_what_it_was_made_of() -> None:
@@ -260,6 +258,7 @@ def test_neither_a_schedule_nor_an_operation_can_be_changed() -> None:
         schedule[0] = Exit(0)
     with pytest.raises(AttributeError):
         schedule.name = "mine"
+    operation: Any
     for operation in ONE_OF_EACH:
         with pytest.raises(FrozenInstanceError):
             operation.gap = 9

@@ -134,17 +134,17 @@ def test_what_has_no_other_test() -> None:
     ]
 
     assert render(record(*events), 6, "MUST NOT: no worker").splitlines() == [
-        "  t      worker 0          worker 1  wire     server",
+        "  t      worker 0            worker 1  wire     server",
         "  1      acquire s0 ->3.500",
-        "  2                                  acquire  armed, due 3.500",
+        "  2                                    acquire  armed, due 3.500",
         "  3.500  .. due",
-        "         reap: failed                         attempts a reap",
-        "  4      reap: raised                         attempts a reap",
-        "  5      reaped                               attempts a reap",
-        "  6                                           MUST NOT: no worker",
-        "  7                                           dies: OSError: no",
-        "  8                        starts",
-        "  9                                           left: a fifo",
+        "         reap: failed                           attempts a reap",
+        "  4      reap: raised                           attempts a reap",
+        "  5      reaped                                 attempts a reap",
+        "  6                                             MUST NOT: no worker",
+        "  7                                             dies: OSError: no",
+        "  8                          starts",
+        "  9                                             left: a fifo",
     ]
 
 

@@ -1,0 +1,153 @@
+"""The Hypothesis strategy for schedules."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from timersim.fakes import SimulatedBackend
+from timersim.lab.experiment import run
+from timersim.lab.schedule import (
+    OPERATIONS,
+    Acquire,
+    Crash,
+    Exit,
+    Operation,
+    Pause,
+    PauseServer,
+    Release,
+    Schedule,
+    StartServer,
+    StopServer,
+)
+from timersim.strategies import schedules
+
+FAULTS: list[type[Operation]] = [Crash, Pause, PauseServer]
+BACKEND = SimulatedBackend()
+QUICK = settings(deadline=None, database=None, max_examples=2000)
+
+Predicate = Callable[[Schedule], bool]
+
+
+def smallest(fails: Predicate, seed: int = 0) -> Schedule:
+    """Returns what Hypothesis shrinks a failing test case to."""
+    return find(schedules(), fails, settings=QUICK, random=Random(seed))
+
+
+@pytest.mark.parametrize("name", ["max_workers", "max_scopes", "max_size"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3", None])
+def test_a_bound_that_is_no_whole_number_of_at_least_1_is_refused_by_name(name: str, value: object) -> None:
+    """A bound that is no whole number of at least 1 is refused at once, by its name."""
+    bounds: dict[str, Any] = {name: value}
+    with pytest.raises(ValueError, match=name) as refused:
+        schedules(**bounds)
+
+    assert str(refused.value) == f"{name} is a whole number of at least 1: {name}={value!r}"
+
+
+@pytest.mark.parametrize(
+    ("faults", "culprit"),
+    [([Acquire], "'Acquire'"), ([Crash, StopServer], "'StopServer'"), ("Crash", "'C'"), ([int], "'int'"), ([7], "7")],
+)
+def test_a_fault_that_is_none_is_refused_by_name(faults: Any, culprit: str) -> None:
+    """What is no fault is refused at once, with those that there are."""
+    with pytest.raises(ValueError, match="faults") as refused:
+        schedules(faults=faults)
+
+    assert str(refused.value) == f"faults are among Crash, Pause, PauseServer: faults has {culprit}"
+
+
+@settings(deadline=None, database=None)
+@given(st.data(), st.integers(1, 5), st.integers(1, 4), st.integers(1, 20))
+def test_the_bounds_hold(data: st.DataObject, max_workers: int, max_scopes: int, max_size: int) -> None:
+    """No schedule has more workers, scopes or operations than it may."""
+    schedule = data.draw(schedules(max_workers=max_workers, max_scopes=max_scopes, max_size=max_size))
+
+    assert len(schedule) <= max_size
+    assert set(schedule.workers) <= set(range(max_workers))
+    assert {o.scope for o in schedule if isinstance(o, Acquire | Release)} <= {f"s{n}" for n in range(max_scopes)}
+
+
+@settings(deadline=None, database=None)
+@given(st.data(), st.sets(st.sampled_from(FAULTS)))
+def test_faults_that_may_not_occur_never_do(data: st.DataObject, faults: set[type[Operation]]) -> None:
+    """Only the faults that may occur do."""
+    schedule = data.draw(schedules(faults=faults))
+
+    assert set(schedule.faults) <= {fault.__name__ for fault in faults}
+
+
+def test_faults_may_be_given_once_as_an_iterator() -> None:
+    """Faults may come from an iterator, which can be read once."""
+    strategy = schedules(faults=iter([Pause]))
+
+    assert find(strategy, lambda s: s.faults == ["Pause"], settings=QUICK, random=Random(0)) == Schedule([Pause(0)])
+
+
+@pytest.mark.parametrize("kind", sorted(OPERATIONS))
+def test_every_kind_of_operation_can_occur(kind: str) -> None:
+    """By default every kind of operation occurs."""
+    assert smallest(lambda s: any(type(o).__name__ == kind for o in s))
+
+
+@pytest.mark.parametrize(
+    ("fails", "expected"),
+    [
+        (lambda s: True, Schedule()),
+        (lambda s: len(s) > 0, Schedule([Acquire(0, "s0", after=5)])),
+        (lambda s: len(s) > 2, Schedule([Acquire(0, "s0", after=5)] * 3)),
+        (lambda s: "PauseServer" in s.faults, Schedule([PauseServer(6)])),
+        (lambda s: StopServer in map(type, s), Schedule([StopServer()])),
+        (lambda s: Exit in map(type, s), Schedule([Exit(0)])),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_simple_failing_test_case_shrinks_to_its_one_form(fails: Predicate, expected: Schedule, seed: int) -> None:
+    """What fails shrinks to the first worker, the first scope and no gap, whatever was drawn first."""
+    assert smallest(fails, seed) == expected
+
+
+NEEDED: dict[str, tuple[Predicate, int]] = {
+    "a stop and a start": (lambda s: {*map(type, s)} >= {StopServer, StartServer}, 2),
+    "a late release": (lambda s: any(isinstance(o, Release) and o.gap for o in s), 1),
+    "a release before the expiration": (lambda s: "a release before the expiration" in run(s, BACKEND).goals, 2),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 3, 6])
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_failing_test_case_shrinks_to_as_few_operations_as_it_needs(name: str, seed: int) -> None:
+    """What fails shrinks to its few operations, one worker, one scope and no fault, from a full schedule too."""
+    fails, size = NEEDED[name]
+    shrunk = smallest(fails, seed)
+
+    assert len(shrunk) == size
+    assert len(shrunk.workers) <= 1
+    assert len({o.scope for o in shrunk if isinstance(o, Acquire | Release)}) <= 1
+    assert shrunk.faults == []
+    assert sum(o.gap for o in shrunk) == (name == "a late release")
+
+
+def test_two_workers_stay_where_two_are_needed() -> None:
+    """What needs two workers shrinks to two."""
+    shrunk = smallest(lambda s: len(s.workers) == 2)
+
+    assert (len(shrunk), len(shrunk.workers)) == (2, 2)
+
+
+def test_the_strategy_goes_with_given() -> None:
+    """The strategy goes with `@given`, and draws schedules."""
+    drawn: list[Schedule] = []
+
+    @settings(deadline=None, database=None, max_examples=50)
+    @given(schedules(max_workers=2))
+    def collect(schedule: Schedule) -> None:
+        drawn.append(schedule)
+
+    collect()
+
+    assert {type(schedule) for schedule in drawn} == {Schedule}
+    assert len(set(drawn)) > 20
