@@ -25,6 +25,7 @@ from timersim.lab.record import (
 )
 from timersim.lab.schedule import OPERATIONS, Operation
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
+from timersim.timer_table import TimerTable
 
 STOP_LIMIT = 3
 """How many times `max_interval` a server may take to stop before it counts as left behind."""
@@ -97,7 +98,7 @@ class VirtualRun(World):
         self.seat = SimulatedWorld(
             max_interval=max_interval, clock=clock, queue=queue, reap=reap or self.workers.reap, kill=self.workers.kill
         )
-        self._server = _ServerControl(self.recorder, clock, self.seat.group, self.workers.is_alive)
+        self._server = _ServerControl(self.recorder, clock, self.seat.group, self.workers)
 
     @contextmanager
     def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
@@ -163,11 +164,9 @@ class _SimulatedRun(VirtualRun):
 class _ServerControl:
     """The server as a simulated process: it starts, stops, pauses and fails, and each is recorded."""
 
-    def __init__(
-        self, recorder: Recorder, clock: VirtualClock, group: TaskGroup, is_alive: Callable[[Any], bool]
-    ) -> None:
+    def __init__(self, recorder: Recorder, clock: VirtualClock, group: TaskGroup, workers: FakeWorkers) -> None:
         self._recorder = recorder
-        self._is_alive = is_alive
+        self._workers = workers
         self._clock = clock
         self._group = group
         self._server: Server | None = None
@@ -206,8 +205,7 @@ class _ServerControl:
         """Stops the server, `limit` seconds at most, and records what is left of it."""
         was_stopped = self._is_stopped
         self._clock.resume(self._group)
-        dead = [key for key in getattr(self._server, "_timers", ()) if not self._is_alive(key[0])]
-        entries = len(dead) if not was_stopped and self._group.tasks else 0
+        entries = len(self._timers_of_the_dead()) if not was_stopped and self._group.tasks else 0
         if not was_stopped:
             assert self._server is not None
             self._order(self._server.stop)
@@ -218,6 +216,13 @@ class _ServerControl:
             self._recorder.add(Left, f"thread {task.name!r}")
         if entries:
             self._recorder.add(Left, f"table entries of the dead ({entries})")
+
+    def _timers_of_the_dead(self) -> list[tuple[Any, ...]]:
+        """Returns the keys (worker, scope) in the server's table whose worker has ended."""
+        timers = getattr(self._server, "_timers", ())
+        keys = list(timers) if isinstance(timers, TimerTable | dict) else []
+        lives = [key for key in keys if isinstance(key, tuple) and self._workers.life(key[0]) is not None]
+        return [key for key in lives if not self._workers.is_alive(key[0])]
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)

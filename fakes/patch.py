@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from timersim.fakes.clock import VirtualClock
@@ -35,6 +35,7 @@ def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator
     changed: list[tuple[ModuleType, str, Any]] = []
     try:
         for module in map(import_module, modules):
+            _refuse_threads(module)
             for name, value in list(vars(module).items()):
                 replacement = replacements.get(id(value))
                 if replacement is not None:
@@ -46,12 +47,37 @@ def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator
             setattr(module, name, value)
 
 
+class PatchError(TypeError):
+    """A module that cannot be bent to our time; the text says why."""
+
+
+def _refuse_threads(module: ModuleType) -> None:
+    """Refuses a class that is a real thread: its base is bound to real time."""
+    for name, value in vars(module).items():
+        if isinstance(value, type) and issubclass(value, threading.Thread) and value.__module__ == module.__name__:
+            raise PatchError(
+                f"{module.__name__}.{name} is a subclass of threading.Thread, which stays in real time;"
+                " let it have a thread (threading.Thread(target=…)) instead of being one"
+            )
+
+
 def default_modules(server: object) -> list[str]:
-    """Returns the modules of the server's class and of its bases, without the standard library's and timersim's."""
-    modules = dict.fromkeys(base.__module__ for base in type(server).__mro__)
-    return [name for name in modules if name.partition(".")[0] not in _NEVER and name in sys.modules]
+    """Returns the modules of a server's class and of its bases, without the standard library's and timersim's.
+
+    Of a class the same; of a function that makes a server, the module in which it is written.
+    """
+    if isinstance(server, FunctionType):
+        names = [server.__module__]
+    else:
+        kind = server if isinstance(server, type) else type(server)
+        names = [base.__module__ for base in kind.__mro__]
+    return [n for n in dict.fromkeys(names) if n.partition(".")[0] not in _NEVER and n in sys.modules]
 
 
+_NAMES = (
+    *("kill", "Thread", "Timer", "Event", "Lock", "RLock", "Condition"),
+    *("Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"),
+)
 _NEVER = sys.stdlib_module_names | {"timersim"}
 
 
@@ -75,7 +101,7 @@ def _replacements(clock: VirtualClock, kill: Kill) -> dict[int, Any]:
     ]
     found = {id(module): face for module, face in faces}
     for module, face in faces:
-        for name in (*times, "kill", "Thread", "Timer", "Event", "Lock", "RLock", "Condition", "Queue", "SimpleQueue"):
+        for name in (*times, *_NAMES):
             if hasattr(module, name) and getattr(face, name) is not getattr(module, name):
                 found[id(getattr(module, name))] = getattr(face, name)
     return found

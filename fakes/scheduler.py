@@ -3,6 +3,7 @@
 import heapq
 import math
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,12 @@ SECOND = 1_000_000_000
 
 MAX_TURNS = 1_000
 """How often one task may run at one instant before it counts as spinning."""
+
+MAX_ANSWERS = 100_000
+"""How often one task may wait at one instant for what is there already."""
+
+MAX_FIRED = 200_000
+"""How much may fall due at one instant."""
 
 HOLD_LIMIT = 10.0
 """How many real seconds a real process may owe an answer while time stands still."""
@@ -49,7 +56,9 @@ class Scheduler:
         self._readers: dict[VirtualTask, Sequence[int]] = {}
         self._holds: list[tuple[VirtualTask | None, str]] = []
         self._current: VirtualTask | None = None
+        self._thread = threading.get_ident()
         self._running = False
+        self._fired = 0
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
         task = VirtualTask(self, target, name, daemon=daemon)
@@ -87,13 +96,16 @@ class Scheduler:
             self._block(task, seconds, "its sleep")
 
     def wait(self, poll: Callable[[float], bool], timeout: float) -> bool:
-        if poll(0):
-            return True
         task = self._task_of_caller()
+        if poll(0):
+            self._count_answer(task)
+            return True
         if task is None:
             return self._wait_outside(lambda: poll(0), timeout)
         if self._is_held_by(task):
-            return poll(HOLD_LIMIT) or self._give_up()
+            if not poll(HOLD_LIMIT):
+                self._give_up()
+            return True
         if timeout <= 0:
             self._yield(task)
         else:
@@ -109,11 +121,14 @@ class Scheduler:
         ready = _readable(fds, 0)
         task = self._task_of_caller()
         if ready:
+            self._count_answer(task)
             return ready
         if task is None:
             self._wait_outside(lambda: _readable(fds, 0), timeout, fds)
         elif self._is_held_by(task):
-            return _readable(fds, HOLD_LIMIT) or self._give_up()
+            if not (ready := _readable(fds, HOLD_LIMIT)):
+                self._give_up()
+            return ready
         elif timeout <= 0:
             self._yield(task)
         else:
@@ -160,17 +175,19 @@ class Scheduler:
 
     def kill(self, group: TaskGroup) -> None:
         """Ends the group's tasks: each unwinds, so its `finally` blocks run."""
-        for task in list(group.tasks):
-            self._end(task)
+        self._end_all(list(group.tasks))
 
     def close(self) -> None:
         """Ends every task; each unwinds."""
-        for task in list(self._tasks):
-            self._end(task)
+        self._end_all(list(self._tasks))
 
     def _run(self, target: int | None, until: Callable[[], object] | None = None) -> bool:
         """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does."""
         self._enter()
+        owed = [what for owner, what in self._holds if owner is None]
+        if owed:
+            self._running = False
+            raise RuntimeError(f"time stands still while an answer is owed: {'; '.join(owed)}")
         try:
             while True:
                 self._settle()
@@ -179,51 +196,69 @@ class Scheduler:
                 due = self._next_due()
                 if due is None or (target is not None and due > target):
                     break
-                self._now = due
-                _, _, timed = heapq.heappop(self._heap)
-                timed._due = None
-                timed._fire()
+                self._fire(due)
             if target is not None:
                 self._now = target
+            return until is not None and bool(until())
         finally:
             self._running = False
-        return False
+
+    def _fire(self, due: int) -> None:
+        """Sets the clock to the next due instant and lets happen what is due first."""
+        self._fired = self._fired + 1 if due == self._now else 0
+        self._now = due
+        _, _, timed = heapq.heappop(self._heap)
+        timed._due = None
+        if self._fired > MAX_FIRED:
+            raise SpinError(f"spins: {MAX_FIRED} things fell due at t={due / SECOND!r}; the next is {timed.name!r}")
+        timed._fire()
 
     def _enter(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("virtual time has one thread: time is advanced from another one")
         if self._current is not None and self._current._greenlet is getcurrent():
             raise RuntimeError(f"time can't be advanced from inside a task: {self._current.name!r}; let it sleep")
         if self._running:
-            raise RuntimeError("time is being advanced already: by a call of this clock, or by another thread")
+            raise RuntimeError("time is being advanced already: by a call of this clock")
         self._running = True
 
     def _settle(self) -> None:
         """Runs all that can run at this instant."""
         while True:
-            self._run_ready()
+            while self._ready:
+                self._run_next()
             self._ask_polls()
             if self._readers and not self._ready:
                 self._ask_descriptors(0)
             if not self._ready:
                 return
 
-    def _run_ready(self) -> None:
-        while self._ready:
-            task = self._ready.popleft()
-            if task.group is not None and task.group.paused:
-                task.group.deferred.append(task)
-            elif task._alive:
-                self._turn(task)
+    def _run_next(self) -> None:
+        """Lets the first of the ready tasks have its turn, or keeps it for when its group resumes."""
+        task = self._ready.popleft()
+        if task.group is not None and task.group.paused:
+            task.group.deferred.append(task)
+        elif task._alive:
+            self._turn(task)
 
     def _turn(self, task: VirtualTask) -> None:
         """Lets the task run until it blocks or ends."""
-        if task._instant == self._now:
-            task._turns += 1
-            if task._turns > MAX_TURNS:
-                self._end(task, SpinError(f"spins: {task.name!r} ran {MAX_TURNS} times at one instant"))
-                return
+        if task._instant != self._now:
+            task._instant, task._turns, task._answers = self._now, 0, 0
+        task._turns += 1
+        if task._answers > MAX_ANSWERS:
+            self._end(task, SpinError(f"spins: {task.name!r} waited {MAX_ANSWERS} times for what was there already"))
+        elif task._turns > MAX_TURNS:
+            self._end(task, SpinError(f"spins: {task.name!r} ran {MAX_TURNS} times at one instant"))
         else:
-            task._instant, task._turns = self._now, 0
-        self._switch(task)
+            self._switch(task)
+
+    def _count_answer(self, task: VirtualTask | None) -> None:
+        """Counts a wait that was over at once; the one too many gives the turn away, and the task is ended."""
+        if task is not None:
+            task._answers += 1
+            if task._answers > MAX_ANSWERS:
+                self._yield(task)
 
     def _switch(self, task: VirtualTask, thrown: BaseException | None = None) -> None:
         body = task._greenlet
@@ -259,8 +294,19 @@ class Scheduler:
         error.add_note(f"in task {task.name!r} at t={self._now / SECOND!r}")
         raise error
 
+    def _end_all(self, tasks: Sequence[VirtualTask]) -> None:
+        """Unwinds each of the tasks, and raises the first error afterwards."""
+        errors: list[BaseException] = []
+        for task in tasks:
+            try:
+                self._end(task)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
     def _end(self, task: VirtualTask, error: BaseException | None = None) -> None:
-        """Unwinds the task; `error` is then what has ended it."""
+        """Unwinds the task; `error`, or what its `finally` blocks raise, is then what has ended it."""
         if not task._alive:
             return
         if task is self._current:
@@ -268,11 +314,12 @@ class Scheduler:
         if task._greenlet:
             try:
                 self._switch(task, GreenletExit())
-            except Exception as raised:
-                error = error or raised
-        if task._alive:
-            task._greenlet = greenlet(_nothing)
-        self._bury(task, error)
+            except Exception:
+                if error is None:
+                    raise
+        task._greenlet = greenlet(_nothing)
+        if task._alive or error is not None:
+            self._bury(task, error)
 
     def _ask_polls(self) -> None:
         for task, poll in list(self._polls.items()):
@@ -304,14 +351,14 @@ class Scheduler:
         task._due = None
         self._ready.append(task)
 
-    def _run_held(self, fds: Sequence[int]) -> None:
-        """Waits in real time for one descriptor, and runs what it wakes."""
-        limit = time.monotonic() + HOLD_LIMIT
-        while not self._ready and not _readable(fds, 0):
-            if time.monotonic() >= limit:
-                self._give_up()
-            self._ask_descriptors(max(0.0, limit - time.monotonic()), fds)
-        self._run_ready()
+    def _run_held(self, fds: Sequence[int], limit: float) -> None:
+        """Waits in real time for one descriptor, and runs what it wakes; gives up at the instant `limit`."""
+        while (left := limit - time.monotonic()) > 0 and not self._ready and not _readable(fds, 0):
+            self._ask_descriptors(left, fds)
+        if left <= 0:
+            self._give_up()
+        for _ in range(len(self._ready)):
+            self._run_next()
 
     def _is_held_by(self, task: VirtualTask | None) -> bool:
         return bool(self._holds) and any(owner is task for owner, _ in self._holds)
@@ -325,8 +372,9 @@ class Scheduler:
         if self._is_held_by(None):
             self._enter()
             try:
+                limit = time.monotonic() + HOLD_LIMIT
                 while not poll():
-                    self._run_held(fds)
+                    self._run_held(fds, limit)
             finally:
                 self._running = False
             return True

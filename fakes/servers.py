@@ -39,7 +39,7 @@ def make_server(server: ServerMaker, world: Any) -> Any:
 
 
 def _construct(server: type, name: str, world: Any) -> Any:
-    signature = inspect.signature(server)
+    signature = _signature(server, name)
     offered = {"clock": world.clock, "reaper": world.reap}
     accepted = {key: value for key, value in offered.items() if key in signature.parameters}
     try:
@@ -59,7 +59,7 @@ def _construct(server: type, name: str, world: Any) -> Any:
 
 
 def _call(server: ServerMaker, name: str, world: Any) -> Any:
-    signature = inspect.signature(server)
+    signature = _signature(server, name)
     try:
         signature.bind(world)
     except TypeError as error:
@@ -68,3 +68,10 @@ def _call(server: ServerMaker, name: str, world: Any) -> Any:
         return server(world)
     except Exception as error:
         raise ServerError(f"{name}(world) raised {type(error).__name__}: {error}") from error
+
+
+def _signature(server: ServerMaker, name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(server)
+    except ValueError:
+        raise ServerError(f"{name} is no server: it does not say what it is called with") from None

@@ -31,6 +31,7 @@ class Timed(Protocol):
     """What waits in the clock's heap for its instant; `_due` is its valid entry's serial."""
 
     _due: int | None
+    name: str
 
     def _fire(self) -> None: ...
 
@@ -70,6 +71,7 @@ class VirtualTask(Task):
     __slots__ = (
         "_alive",
         "_answer",
+        "_answers",
         "_due",
         "_error",
         "_greenlet",
@@ -94,6 +96,7 @@ class VirtualTask(Task):
         self._alive = True
         self._instant = -1
         self._turns = 0
+        self._answers = 0
         self._greenlet = greenlet(target)
         self._greenlet.gr_context = copy_context()
 

@@ -1,5 +1,6 @@
 """Threads, locks and queues in virtual time: what `threading` and `queue` offer, on a virtual clock."""
 
+import heapq
 import itertools
 import math
 import queue
@@ -26,6 +27,8 @@ class VirtualThreading:
         self.Condition = type("Condition", (_Condition,), {"_clock": clock})
 
     def __getattr__(self, name: str) -> Any:
+        if name in _REAL_ALONE:
+            raise AttributeError(f"threading.{name} has no place in virtual time: it would block the whole world")
         return getattr(threading, name)
 
 
@@ -34,10 +37,16 @@ class VirtualQueues:
 
     def __init__(self, clock: VirtualClock) -> None:
         self.Queue = type("Queue", (_Queue,), {"_clock": clock})
+        self.LifoQueue = type("LifoQueue", (_LifoQueue,), {"_clock": clock})
+        self.PriorityQueue = type("PriorityQueue", (_PriorityQueue,), {"_clock": clock})
         self.SimpleQueue = self.Queue
 
     def __getattr__(self, name: str) -> Any:
         return getattr(queue, name)
+
+
+_REAL_ALONE = ("Barrier", "BoundedSemaphore", "Semaphore")
+"""What blocks, and has no virtual counterpart."""
 
 
 class _Thread:
@@ -128,13 +137,21 @@ class _Lock:
         self._owner: VirtualTask | None = None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - threading's
-        wait = 0 if not blocking else math.inf if timeout < 0 else timeout
+        if not blocking and timeout != -1:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        if timeout < 0 and timeout != -1:
+            raise ValueError("timeout value must be a non-negative number")
+        wait = 0 if not blocking else math.inf if timeout == -1 else timeout
         return self._clock.wait(lambda _: self._take(), wait) if wait else self._take()
 
     def release(self) -> None:
         if self._depth == 0:
             raise RuntimeError("release unlocked lock")
         self._depth -= 1
+
+    def is_held(self) -> bool:
+        """Returns whether who asks may release it."""
+        return self._depth > 0
 
     def locked(self) -> bool:
         return self._depth > 0
@@ -153,6 +170,14 @@ class _Lock:
 
 
 class _RLock(_Lock):
+    def is_held(self) -> bool:
+        return self._depth > 0 and self._owner is self._clock.current
+
+    def release(self) -> None:
+        if not self.is_held():
+            raise RuntimeError("cannot release un-acquired lock")
+        super().release()
+
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - threading's
         me = self._clock.current
         if self._depth and self._owner is me:
@@ -180,6 +205,7 @@ class _Condition:
         self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
+        self._check_held("wait on")
         ticket = [False]
         self._waiters.append(ticket)
         depth, owner, self._lock._depth = self._lock._depth, self._lock._owner, 0
@@ -201,11 +227,16 @@ class _Condition:
         return result
 
     def notify(self, n: int = 1) -> None:
+        self._check_held("notify on")
         for _ in range(min(n, len(self._waiters))):
             self._waiters.popleft()[0] = True
 
     def notify_all(self) -> None:
         self.notify(len(self._waiters))
+
+    def _check_held(self, what: str) -> None:
+        if not self._lock.is_held():
+            raise RuntimeError(f"cannot {what} un-acquired lock")
 
 
 class _Queue:
@@ -213,7 +244,7 @@ class _Queue:
 
     def __init__(self, maxsize: int = 0) -> None:
         self.maxsize = maxsize
-        self._items: deque[Any] = deque()
+        self._items: deque[Any] | list[Any] = self._no_items()
         self._unfinished = 0
 
     def qsize(self) -> int:
@@ -249,20 +280,47 @@ class _Queue:
     def join(self) -> None:
         self._clock.wait(lambda _: self._unfinished == 0, math.inf)
 
+    def _no_items(self) -> "deque[Any] | list[Any]":
+        return deque()
+
+    def _push(self, item: Any) -> None:
+        self._items.append(item)
+
+    def _pop(self) -> Any:
+        return self._items.popleft()  # type: ignore[union-attr]  # of this class it is a deque
+
     def _add(self, item: Any) -> bool:
         if self.full():
             return False
-        self._items.append(item)
+        self._push(item)
         self._unfinished += 1
         return True
 
     def _take(self, taken: list[Any]) -> bool:
         if self._items:
-            taken.append(self._items.popleft())
+            taken.append(self._pop())
         return bool(taken)
 
     def _await(self, happens: Callable[[], bool], timeout: float | None, *, block: bool) -> bool:
         """Waits until `happens` does what it is for: in the same step, so that no other task comes between."""
         if not block:
             return happens()
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         return self._clock.wait(lambda _: happens(), math.inf if timeout is None else timeout)
+
+
+class _LifoQueue(_Queue):
+    def _pop(self) -> Any:
+        return self._items.pop()
+
+
+class _PriorityQueue(_Queue):
+    def _no_items(self) -> list[Any]:
+        return []
+
+    def _push(self, item: Any) -> None:
+        heapq.heappush(self._items, item)  # type: ignore[arg-type]  # of this class it is a list
+
+    def _pop(self) -> Any:
+        return heapq.heappop(self._items)  # type: ignore[arg-type]  # as above

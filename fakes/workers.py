@@ -4,14 +4,16 @@ import errno
 import os
 import signal
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from timersim.lab.record import Attempted, Instant, Recorder
 
-FATAL_SIGNALS = frozenset(
-    {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGQUIT, signal.SIGHUP}
+HARMLESS_SIGNALS = frozenset(
+    {0, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+    | {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 )
-"""The signals that end a worker which does nothing about them."""
+"""What does not end a worker that does nothing about it."""
 
 FIRST_PID = 1001
 
@@ -33,7 +35,7 @@ class FakeWorkers:
     def start(self, worker: int, pid: int | None = None) -> int:
         """Starts a new incarnation, which bears `pid`, by default one that nobody has borne."""
         if pid is None:
-            pid = FIRST_PID + len(self._lives)
+            pid = next(pid for pid in count(FIRST_PID + len(self._lives)) if pid not in self._lives)
         self._recorder.started(worker)
         self._lives[pid] = worker, self._recorder.incarnation(worker)
         self._pids[worker] = pid
@@ -61,22 +63,31 @@ class FakeWorkers:
         worker, incarnation = life
         if self.is_alive(worker_id):
             return self._reap_living(worker, incarnation)
-        is_zombie = self._end is None and self._reaped_at.get(life) == self._recorder.now()
-        self._recorder.add(Attempted, worker, incarnation, f"worker {worker}", "reaped" if is_zombie else "gone")
+        outcome = "reaped" if self._is_zombie(life) else "gone"
+        self._recorder.add(Attempted, worker, incarnation, f"worker {worker}", outcome)
         return True
 
     def kill(self, pid: int, number: int) -> None:
-        """Does what `os.kill` does, to the workers of this run alone; every other target is recorded, never hit."""
-        is_known = pid in self._lives
-        if number == 0 and is_known and not self.is_alive(pid):
-            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-        if number not in FATAL_SIGNALS and is_known:
-            return
-        was_alive = is_known and (self.is_alive(pid) or self._reaped_at.get(self._lives[pid]) == self._recorder.now())
-        if not self.reap(pid):
+        """Does what `os.kill` does, to the workers of this run alone; every other target is recorded, never hit.
+
+        A question (signal 0) and a signal that ends nobody are no attempts.
+        """
+        exists = self._exists(pid)
+        is_attempt = number not in HARMLESS_SIGNALS or (number != 0 and pid not in self._lives)
+        if is_attempt and not self.reap(pid):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        if not was_alive and pid > 1 and pid != os.getpid():
+        if not exists:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    def _exists(self, pid: int) -> bool:
+        """Returns whether the kernel would take a signal for `pid`: also for a zombie, for itself, and for groups."""
+        life = self._lives.get(pid)
+        if life is None:
+            return pid <= 1 or pid == os.getpid()
+        return self.is_alive(pid) or self._is_zombie(life)
+
+    def _is_zombie(self, life: tuple[int, int]) -> bool:
+        return self._end is None and self._reaped_at.get(life) == self._recorder.now()
 
     def _reap_living(self, worker: int, incarnation: int) -> bool:
         target = f"worker {worker}"

@@ -43,12 +43,19 @@ class SimulatedWorld:
     def seat(self, server: ServerMaker, modules: Sequence[str] | None = None) -> Iterator[Server]:
         """Makes the server; until the end of the block the modules in which it is written see this world's time.
 
-        `modules` None: those of its class and of its bases outside the standard library and timersim.
+        `modules` None: those of its class and of its bases outside the standard library and timersim. A function
+        is called again where the server that it returned is written in a module that could not be known before.
         """
-        with patched(() if modules is None else modules, self.clock, self.kill), self.clock.group(self.group):
-            self.server = make_server(server, self)
-            with patched(default_modules(self.server) if modules is None else (), self.clock, self.kill):
-                yield self.server
+        bent = default_modules(server) if modules is None else modules
+        for _ in range(2):
+            with patched(bent, self.clock, self.kill):
+                with self.clock.group(self.group):
+                    self.server = make_server(server, self)
+                unknown = [] if modules is not None else [m for m in default_modules(self.server) if m not in bent]
+                if not unknown:
+                    yield self.server
+                    return
+            bent = [*bent, *unknown]
 
 
 @contextmanager
@@ -67,13 +74,16 @@ def simulated_world(
     ['rank 3']
     """
     world = SimulatedWorld(max_interval=max_interval, clock=VirtualClock(start))
-    with world.seat(server) as seated:
-        seated.start()
-        try:
-            yield world
-        finally:
-            seated.stop()
-            world.clock.close()
+    try:
+        with world.seat(server) as seated:
+            with world.clock.group(world.group):
+                seated.start()
+            try:
+                yield world
+            finally:
+                seated.stop()
+    finally:
+        world.clock.close()
 
 
 def _gone_at_once(worker_id: Any) -> bool:

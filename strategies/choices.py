@@ -98,12 +98,16 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         what = choose(whats)
         if what == 0:
             break
-        rest, kind = divmod(what - 1, len(deck))
-        scope, worker = divmod(rest, workers)
+        rest, worker = divmod(what - 1, workers)
+        kind, scope = divmod(rest, vocabulary.max_scopes)
         when, value = divmod(choose((len(GAPS) + len(AIMS)) * len(AFTERS)), len(AFTERS))
         gap = _gap(plan, when)
         plan.pass_time(gap)
-        operations.append(_made(plan, _possible(plan, deck[kind], worker), worker, f"s{scope}", value, gap))
+        possible = _possible(plan, deck[kind], worker)
+        drawn = possible if possible in vocabulary.kinds else deck[kind]
+        operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
+    else:
+        choose(1)  # an end like any other, so that what shrinks can take an operation out
     return Schedule(operations)
 
 

@@ -23,7 +23,7 @@ def schedules(
     Schedule([Acquire(0, "s0", after=5)])
     """
     for name, value in (("max_workers", max_workers), ("max_scopes", max_scopes), ("max_size", max_size)):
-        if value < 1:
+        if not isinstance(value, int) or value < 1:  # type: ignore[redundant-expr]  # whoever has no type checker
             raise ValueError(f"{name} is a whole number of at least 1: {name}={value!r}")
     return _schedules(Vocabulary(_kinds(faults), max_workers, max_scopes, max_size))
 

@@ -35,7 +35,7 @@ def find_violations(
     >>> find_violations(SimulatedBackend(), max_examples=20).findings
     []
     """
-    if max_examples < 1:
+    if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
     return _Search(backend, seed, time_limit, progress).report(max_examples)
 
@@ -54,9 +54,18 @@ def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None
 class _Catch:
     """The smallest schedule so far that breaks an invariant, and after how many examples one was found."""
 
-    schedule: Schedule
+    violation: InvariantViolation
     after: int
     is_known: bool
+
+    @property
+    def schedule(self) -> Schedule:
+        """What broke it."""
+        return self.violation.record.schedule
+
+    def unshrunk(self) -> Finding:
+        """Returns it as a finding as it is."""
+        return Finding([self.violation.invariant.id], self.schedule, self.after, len(self.schedule), self.violation)
 
 
 class _Search:
@@ -76,6 +85,7 @@ class _Search:
             report.known = _merged([self._finding(*item) for item in self._catches.items() if item[1].is_known])
         except KeyboardInterrupt:
             report.is_interrupted = True
+            report.findings = _merged([catch.unshrunk() for catch in self._catches.values() if not catch.is_known])
         report.seconds = time.monotonic() - self._began
         return report
 
@@ -95,9 +105,9 @@ class _Search:
             name = violation.invariant.id
             caught = self._catches.get(name)
             if caught is None:
-                self._catches[name] = _Catch(schedule, report.examples, violation in trace.known)
+                self._catches[name] = _Catch(violation, report.examples, violation in trace.known)
             elif _size(schedule) < _size(caught.schedule):
-                caught.schedule = schedule
+                caught.violation = violation
         report.seconds = time.monotonic() - self._began
         self._progress(report)
 

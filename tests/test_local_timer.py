@@ -225,6 +225,29 @@ def test_a_worker_that_is_no_pid_costs_itself_alone(
     assert len(caplog.records) == 1 or expiration < 0
 
 
+@pytest.mark.parametrize(("pid", "shown"), [("7", "'7'"), (7.0, "7.0"), (True, "True"), (None, "None"), ((7,), "(7,)")])
+@pytest.mark.parametrize("expiration", [START + 60, -1], ids=["acquire", "release"])
+def test_a_worker_that_is_no_pid_is_refused_with_the_reason(
+    pid: Any, shown: str, expiration: float, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says of a request whose worker is no whole number what it was instead."""
+    world.queue.put(TimerRequest(pid, "s", expiration))
+    world.clock.advance(0)
+
+    assert caplog.messages == [f"Refused a request: worker_id is not a pid: {shown}"]
+
+
+def test_a_release_of_a_process_that_is_gone_counts(
+    worker: Worker, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release that arrives after its process ended disarms its timer, and is no error."""
+    world.acquire(worker.pid, after=60)
+    end(worker)
+    world.release(worker.pid)
+
+    assert (list(world.server._timers), caplog.messages) == ([], [])
+
+
 def test_a_timer_never_kills_the_next_bearer_of_a_pid(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A timer of a process that is gone does not reap the new process that bears its pid and acquires for itself."""
     old, new = Life(), Life()
@@ -348,10 +371,26 @@ def test_a_get_that_waits_ends_with_a_request_or_a_wake(act: str, mp_queue: "Que
     before = time.monotonic()
     actor.start()
     try:
-        assert requests.get(1, timeout=60) == ([request] if act == "put" else [])
-        requests.wake()
-        assert requests.get(1, timeout=60) == []
+        assert requests.get(1, timeout=2 * LIMIT) == ([request] if act == "put" else [])
         assert 0.01 <= time.monotonic() - before < LIMIT
+        requests.wake()
+        assert requests.get(1, timeout=2 * LIMIT) == []
+        assert time.monotonic() - before < LIMIT
+    finally:
+        actor.join()
+        requests.close()
+
+
+def test_a_wake_ends_one_get_only(mp_queue: "Queue[Any]") -> None:
+    """After a wake that ended a `get`, the next one waits again: there is no spinning."""
+    requests = MultiprocessingRequestQueue(mp_queue)
+    actor = threading.Timer(0.02, requests.wake)
+    actor.start()
+    try:
+        assert requests.get(1, timeout=2 * LIMIT) == []
+        before = time.monotonic()
+        assert requests.get(1, timeout=0.05) == []
+        assert time.monotonic() - before >= 0.05
     finally:
         actor.join()
         requests.close()

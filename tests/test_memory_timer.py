@@ -108,15 +108,14 @@ def test_a_wake_that_comes_first_ends_the_next_get() -> None:
 def test_a_real_thread_that_waits_is_woken(act: Callable[[MemoryRequestQueue], None], timeout: float) -> None:
     """In real time, too, a `get` ends when another thread puts or wakes, however long its timeout is."""
     queue = MemoryRequestQueue()
-    actor = threading.Timer(0.02, act, (queue,))
-    before = time.monotonic()
-    actor.start()
-    try:
-        queue.get(1, timeout)
-    finally:
-        actor.join()
+    waiter = threading.Thread(target=queue.get, args=(1, timeout), daemon=True)
+    waiter.start()
+    waiter.join(0.02)
+    assert waiter.is_alive()
 
-    assert 0.01 <= time.monotonic() - before < LIMIT
+    act(queue)
+    waiter.join(LIMIT)
+    assert not waiter.is_alive()
 
 
 def test_a_get_in_real_time_waits_for_its_timeout() -> None:

@@ -266,6 +266,47 @@ def test_the_timers_of_several_workers_are_cleared_at_once() -> None:
     assert sorted(server._timers) == [(2, "a"), (2, "b")]
 
 
+class PlainQueue(RequestQueue):
+    """A queue of somebody else's, which cannot be woken."""
+
+    def __init__(self) -> None:
+        self.requests: list[TimerRequest] = []
+        self.clock: VirtualClock | None = None
+
+    def size(self) -> int:
+        return len(self.requests)
+
+    def get(self, size: int, timeout: float) -> list[TimerRequest]:
+        assert self.clock is not None
+        self.clock.wait(lambda seconds: bool(self.requests), timeout)
+        taken, self.requests = self.requests[:size], self.requests[size:]
+        return taken
+
+
+def test_who_was_spared_by_a_stop_is_reaped_at_the_next_start() -> None:
+    """Of two that are due at once the second, spared by a stop in the first one's reap, is reaped when it starts."""
+
+    class SlowServer(NotingServer):
+        def _reap_worker(self, worker_id: Any) -> bool:
+            super()._reap_worker(worker_id)
+            self.clock.sleep(5)
+            return True
+
+    queue = PlainQueue()
+    server = SlowServer(queue=queue)
+    queue.clock = server.clock
+    queue.requests = [TimerRequest(1, "s", START), TimerRequest(2, "s", START)]
+    server.start()
+    server.clock.advance(2)
+    server.stop()
+    server.clock.advance(95)
+    assert server.reaps == [(1, 0)]
+
+    server.start()
+    server.clock.advance(0)
+    assert server.reaps == [(1, 0), (2, 100)]
+
+
 class Evil:
     """A message that raises when it is looked at."""
 

@@ -219,6 +219,20 @@ def test_a_worker_is_disarmed_as_a_whole() -> None:
     assert (list(table), len(table), table.due(10)) == ([(2, "a")], 1, [(2, "a")])
 
 
+@pytest.mark.parametrize("how", ["one by one", "by worker"])
+def test_a_worker_without_timers_leaves_nothing_behind(how: str) -> None:
+    """Workers come and go: one that holds no timer any more takes no room."""
+    table = TimerTable()
+    for worker in range(100):
+        table.arm((worker, "s"), 10)
+        if how == "by worker":
+            table.disarm_worker(worker)
+        else:
+            table.disarm((worker, "s"))
+
+    assert (table._live, list(table)) == ({}, [])
+
+
 def test_a_timer_that_expires_never_is_no_next_expiration() -> None:
     """A timer armed for infinity is live, is never due and wakes nobody."""
     table = TimerTable()

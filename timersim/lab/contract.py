@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 
@@ -24,4 +23,4 @@ class Contract:
     retry_within: float = 1
     transit: float = 0
     restart: Literal["guards-again", "forgets"] = "guards-again"
-    exempt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    exempt: Mapping[str, str] = field(default_factory=dict)

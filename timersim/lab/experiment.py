@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -135,6 +135,7 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
             world.advance(operation.gap)
             conductor.perform(operation)
         world.advance(0)
+        conductor.skip_kept(schedule.workers)
         while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
         world.recorder.add(Ended)
@@ -173,7 +174,7 @@ class _Conductor:
             case StartServer():
                 self._world.start_server()
             case Start(worker) if not recorder.alive(worker):
-                self._kept.pop(worker, None)
+                self.skip_kept([worker])
                 self._world.start(worker)
             case Resume(worker) if recorder.paused(worker):
                 self._world.resume(worker)
@@ -182,6 +183,7 @@ class _Conductor:
                     self.perform(each)
             case Crash(worker, "sigkill") if recorder.alive(worker):
                 self._world.crash(worker, "sigkill")
+                self.skip_kept([worker])
             case Acquire() | Release() | Exit() | Crash() | Pause() if recorder.alive(operation.worker):
                 if recorder.paused(operation.worker):
                     self._kept[operation.worker].append(operation)
@@ -189,6 +191,12 @@ class _Conductor:
                     self._perform_in_worker(operation)
             case _:
                 recorder.add(Skipped, operation)
+
+    def skip_kept(self, workers: Iterable[int]) -> None:
+        """Records as skipped what these workers will not come to any more."""
+        for worker in workers:
+            for operation in self._kept.pop(worker, ()):
+                self._world.recorder.add(Skipped, operation)
 
     def _perform_in_worker(self, operation: Operation) -> None:
         match operation:

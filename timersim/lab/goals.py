@@ -49,7 +49,7 @@ def _paused_across_an_expiration(account: Account) -> bool:
 
 
 def _stopped_across_an_expiration(account: Account) -> bool:
-    return any(begin < g.due < end for g in _guards(account) for begin, end in account.stops)
+    return any(begin < g.due < min(end, g.superseded) for g in _guards(account) for begin, end in account.stops)
 
 
 GOALS: dict[str, Goal] = {

@@ -50,7 +50,7 @@ class InvariantViolation(AssertionError):
     @property
     def timeline(self) -> str:
         """What happened, as lanes of text, with the rule where it was broken."""
-        return render(self.record, self.breach.at, self.breach.rule)
+        return render(self.record, self.breach.at, self.breach.rule, self.breach.life)
 
     def __str__(self) -> str:
         case = f"{self.headline}\n  {self.record.schedule!r}  on {self.record.backend}"
@@ -270,7 +270,9 @@ def _reaps(account: Account) -> Iterator[tuple[Life, Attempted]]:
 def _late(account: Account, duty: Duty, reaped: Instant | None) -> str:
     worker, due = duty.guard.life[0], at_text(duty.guard.due)
     if reaped is None:
-        return f"worker {worker} was due at {due} and is alive at {at_text(account.record.end)}"
+        death = account.deaths.get(duty.guard.life)
+        seen = account.record.end if death is None else death.at
+        return f"worker {worker} was due at {due} and is alive at {at_text(seen)}"
     return (
         f"worker {worker} was due at {due}, had to be reaped by {at_text(duty.by)}, and was reaped at {at_text(reaped)}"
     )

@@ -100,10 +100,10 @@ class Account:
     def latest_reap(self, guard: Guard) -> Instant:
         """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
         contract = self.contract
-        if contract.restart == "forgets" and any(begin >= guard.arrived for begin, _ in self.stops):
-            return math.inf
         begins = self.resume(max(guard.due, guard.arrived))
         latest = self.resume(begins + contract.reap_within)
+        if contract.restart == "forgets" and any(guard.arrived <= begin <= latest for begin, _ in self.stops):
+            return math.inf
         for begin, end in self.stops:
             if begins <= end and begin <= latest:
                 latest = self.resume(max(latest, end + contract.reap_within))

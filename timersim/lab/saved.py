@@ -48,7 +48,7 @@ def load(path: Path) -> SavedSchedule:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScheduleError(f"{path} can't be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ScheduleError(f"{path} is no saved schedule: not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("timersim") != VERSION:
         raise ScheduleError(f'{path} is no saved schedule: it has no "timersim": {VERSION}')

@@ -213,7 +213,7 @@ class Schedule(Sequence[Operation]):
         """Rebuilds what `to_json` returned; raises ScheduleError for anything else."""
         try:
             objects = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ScheduleError(f"not JSON: {error}") from None
         return cls.from_objects(objects)
 
@@ -236,7 +236,7 @@ def to_object(operation: Operation) -> dict[str, Any]:
 
 
 def _from_object(value: object) -> Operation:
-    if not isinstance(value, dict) or value.get("operation") not in OPERATIONS:
+    if not isinstance(value, dict) or value.get("operation") not in list(OPERATIONS):
         raise ScheduleError(f"an operation is an object with one of {', '.join(OPERATIONS)}, not: {value!r:.80}")
     arguments = {name: argument for name, argument in value.items() if name != "operation"}
     try:
@@ -246,4 +246,4 @@ def _from_object(value: object) -> Operation:
 
 
 def _literal(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    return json.dumps(value) if isinstance(value, str) and value.isascii() else repr(value)

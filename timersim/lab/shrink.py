@@ -46,7 +46,7 @@ def _candidates(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
-    size = len(schedule) // 2
+    size = len(schedule)
     while size:
         for start in range(0, len(schedule) - size + 1, max(1, size // 2)):
             before, removed, after = schedule[:start], schedule[start : start + size], schedule[start + size :]
@@ -75,6 +75,8 @@ def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
             changes["scope"] = scopes[key]
         renamed.append(replace(operation, **changes))  # type: ignore[type-var]  # each operation is a dataclass
     yield Schedule(renamed)
+    for scope in dict.fromkeys(getattr(operation, "scope", "s0") for operation in schedule):
+        yield Schedule([replace(o, scope="s0") if getattr(o, "scope", None) == scope else o for o in schedule])  # type: ignore[type-var]  # as above
     for worker in schedule.workers[1:]:
         yield Schedule([replace(o, worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])  # type: ignore[type-var]  # as above
 

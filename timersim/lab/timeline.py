@@ -1,6 +1,9 @@
 """The timeline: a run as lanes of text, with the windows of the oracle where they matter."""
 
-from timersim.lab.oracle import Account, read
+import textwrap
+from collections.abc import Iterator
+
+from timersim.lab.oracle import Account, Life, read
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -27,13 +30,20 @@ Cells = dict[str, str]
 
 WIRE, SERVER = "wire", "server"
 
+COLUMNS = 80
+"""How wide a timeline is; what the server does is wrapped where it would be wider, to LEAST_WIDTH at the narrowest."""
 
-def render(record: Record, at: Instant, rule: str) -> str:
-    """Returns the lanes of `record`, with `rule` in the server's lane at the instant where it was broken."""
+LEAST_WIDTH = 16
+
+
+def render(record: Record, at: Instant, rule: str, life: Life | None = None) -> str:
+    """Returns the lanes of `record`, with `rule` in the server's lane where it was broken, by what it did to `life`."""
     rows = lanes(record)
-    index = max((i for i, (t, cells) in enumerate(rows) if t == at and SERVER in cells), default=None)
-    if index is not None and rows[index][1][SERVER] == _ATTEMPT:
-        rows[index][1][SERVER] = rule
+    victim = set() if life is None else {_lane(life[0])}
+    attempts = [cells for t, cells in rows if t == at and cells.get(SERVER) == _ATTEMPT]
+    broken = [cells for cells in attempts if cells.keys() - {SERVER} <= victim]
+    if broken:
+        broken[-1][SERVER] = rule
     else:
         rows.append((at, {SERVER: rule}))
         rows.sort(key=lambda row: row[0])
@@ -44,9 +54,19 @@ def render(record: Record, at: Instant, rule: str) -> str:
         same = i > 0 and rows[i - 1][0] == t
         table.append(["" if same else number_text(t), *(cells.get(name, "") for name in names)])
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    table = list(_wrapped(table, COLUMNS - sum(widths[:-1]) - 2 * len(widths)))
     return "\n".join(
         "  " + "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in table
     )
+
+
+def _wrapped(table: list[list[str]], width: int) -> Iterator[list[str]]:
+    """Yields the rows with their last cell wrapped to `width`."""
+    for *cells, last in table:
+        lines = textwrap.wrap(last, max(LEAST_WIDTH, width)) or [""]
+        yield [*cells, lines[0]]
+        for line in lines[1:]:
+            yield [*("" for _ in cells), line]
 
 
 def lanes(record: Record) -> list[tuple[Instant, Cells]]:
@@ -78,7 +98,7 @@ def at_text(at: Instant) -> str:
 
 def number_text(number: float) -> str:
     """Returns a number of ticks without a trailing `.0`."""
-    return f"{number:g}" if number == int(number) else f"{number:.3f}"
+    return str(int(number)) if number == int(number) else f"{number:.3f}"
 
 
 _ATTEMPT = "\0attempt"
