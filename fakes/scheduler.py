@@ -103,9 +103,7 @@ class Scheduler:
         if task is None:
             return self._wait_outside(lambda: poll(0), timeout)
         if self._is_held_by(task):
-            if not poll(HOLD_LIMIT):
-                self._give_up()
-            return True
+            return poll(min(timeout, HOLD_LIMIT)) or self._time_out(timeout)
         if timeout <= 0:
             self._yield(task)
         else:
@@ -126,8 +124,9 @@ class Scheduler:
         if task is None:
             self._wait_outside(lambda: _readable(fds, 0), timeout, fds)
         elif self._is_held_by(task):
-            if not (ready := _readable(fds, HOLD_LIMIT)):
-                self._give_up()
+            ready = _readable(fds, min(timeout, HOLD_LIMIT))
+            if not ready:
+                self._time_out(timeout)
             return ready
         elif timeout <= 0:
             self._yield(task)
@@ -318,7 +317,7 @@ class Scheduler:
                 if error is None:
                     raise
         task._greenlet = greenlet(_nothing)
-        if task._alive or error is not None:
+        if task.alive or error is not None:
             self._bury(task, error)
 
     def _ask_polls(self) -> None:
@@ -362,6 +361,12 @@ class Scheduler:
 
     def _is_held_by(self, task: VirtualTask | None) -> bool:
         return bool(self._holds) and any(owner is task for owner, _ in self._holds)
+
+    def _time_out(self, timeout: float) -> bool:
+        """Returns False where a wait in real time had a limit of its own, and it was the shorter."""
+        if timeout > HOLD_LIMIT:
+            self._give_up()
+        return False
 
     def _give_up(self) -> NoReturn:
         owed = "; ".join(what for _, what in self._holds)

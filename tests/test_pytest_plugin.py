@@ -74,10 +74,10 @@ def test_a_failure_is_a_timeline(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E *ReapedOnce: reaped-once: worker 0 was reaped at t=*, and again at t=*",
-            "E *t  worker 0 *wire *server",
-            "E *MUST NOT: reaped already",
-            'E *replay: @example(Schedule([[]Acquire(0, "s0", after=*)[]]))',
+            "*ReapedOnce: reaped-once: worker 0 was reaped at t=*, and again at t=*",
+            "*t  worker 0 *wire *server",
+            "*MUST NOT: reaped already",
+            '*replay: @example(Schedule([[]Acquire(0, "s0", after=*)[]]))',
         ]
     )
 

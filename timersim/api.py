@@ -10,6 +10,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from contextlib import ContextDecorator
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -141,34 +142,39 @@ class TimerServer(ABC):
         if self._watchdog_thread is not None and self._watchdog_thread.alive:
             return
         logger.info("Starting %s: max_interval=%s", type(self).__name__, self._max_interval)
-        self._stopping.clear()
+        self._stopping = threading.Event()
         self._judged = -math.inf
         self._watchdog_thread = self._clock.spawn(
             self._watchdog_loop, name=f"{type(self).__name__} watchdog", daemon=self._daemon
         )
 
     def stop(self) -> None:
-        """Stops the watchdog; when this returns, nothing is reaped any more."""
+        """Stops the watchdog; when this returns, nothing is reaped any more.
+
+        From inside a reap it returns at once, and the pass ends with that reap.
+        """
         logger.info("Stopping %s", type(self).__name__)
         self._stopping.set()
         wake = getattr(self._request_queue, "wake", None)
         if wake is not None:
             wake()
-        if self._watchdog_thread is not None:
-            self._watchdog_thread.join()
-            self._watchdog_thread = None
+        task, self._watchdog_thread = self._watchdog_thread, None
+        if task is not None and _stopping_here.get() is not self._stopping:
+            task.join()
 
     @property
     def _stop_signaled(self) -> bool:
         return self._stopping.is_set()
 
     def _watchdog_loop(self) -> None:
-        while not self._stopping.is_set():
+        stopping = self._stopping
+        _stopping_here.set(stopping)
+        while not stopping.is_set():
             try:
                 self._run_watchdog()
             except Exception:
                 logger.exception("A pass of the watchdog failed; the next one follows in %s s", RETRY_INTERVAL)
-                self._clock.wait(self._stopping.wait, RETRY_INTERVAL)
+                self._clock.wait(stopping.wait, RETRY_INTERVAL)
 
     def _run_watchdog(self) -> None:
         """Makes one pass: drain, register, expire, reap, clear."""
@@ -194,8 +200,9 @@ class TimerServer(ABC):
         """Reaps each worker whose attempt is due; returns those that are gone."""
         self._retries = {worker: retry for worker, retry in self._retries.items() if worker in expired}
         gone = set()
+        stopping = _stopping_here.get() or self._stopping
         for worker_id, timers in expired.items():
-            if self._stopping.is_set():
+            if stopping.is_set():
                 break
             if not self._attempt_is_due(worker_id):
                 continue
@@ -212,7 +219,7 @@ class TimerServer(ABC):
         """Reaps; an exception is reported and counts as a failure, to be tried again."""
         try:
             return self._reap_worker(worker_id)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("The reap of worker=[%s] raised", worker_id)
             return False
 
@@ -244,6 +251,10 @@ class TimerServer(ABC):
 
     def _get_scopes(self, timer_requests: list[TimerRequest]) -> list[str]:
         return [request.scope_id for request in timer_requests]
+
+
+_stopping_here: ContextVar[threading.Event | None] = ContextVar("what ends the watchdog that runs here", default=None)
+"""The loop's own: a server that is stopped and started again has another."""
 
 
 class _Retry:
@@ -292,7 +303,7 @@ class expires(ContextDecorator):
         self._given = self._client = client
 
     def __enter__(self) -> None:
-        client = self._given or _timer_client
+        client = self._given if self._given is not None else _timer_client
         if client is None:
             raise RuntimeError("Configure timer client before using countdown timers.")
         self._client = client
@@ -320,13 +331,29 @@ def refusal(request: object) -> str | None:
     """
     try:
         worker_id, scope_id, expiration = request.worker_id, request.scope_id, request.expiration_time  # type: ignore[attr-defined]
-        hash(worker_id)
-    except AttributeError:
+    except Exception:
         return f"not a timer request: {type(request).__name__}"
-    except TypeError:
+    try:
+        hash(worker_id)
+    except Exception:
         return f"worker_id is not hashable: {type(worker_id).__name__}"
     if not isinstance(scope_id, str):
         return f"scope_id is not a text: {type(scope_id).__name__}"
-    if isinstance(expiration, bool) or not isinstance(expiration, int | float) or math.isnan(expiration):
-        return f"expiration_time is not a number of seconds: {expiration!r}"
+    if isinstance(expiration, bool) or not isinstance(expiration, int | float) or math.isnan(_float(expiration)):
+        return f"expiration_time is not a number of seconds: {shown(expiration)}"
     return None
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.nan
+
+
+def shown(value: object) -> str:
+    """Returns the repr of `value`, cut, or its type's name where it has none: for the log."""
+    try:
+        return repr(value)[:200]
+    except Exception:
+        return type(value).__name__

@@ -1,6 +1,5 @@
 """The clock: what answers every question about time, and runs what takes time."""
 
-import math
 import select
 import threading
 import time
@@ -111,4 +110,4 @@ class _ThreadTask(Task):
 
 def _milliseconds(seconds: float) -> float | None:
     """Converts for `select.poll`, which rounds up and takes None for ever."""
-    return None if math.isinf(seconds) else max(0.0, seconds * 1000)
+    return None if seconds * 1000 > 2**31 - 1 else max(0.0, seconds * 1000)

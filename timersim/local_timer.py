@@ -6,7 +6,7 @@ import queue
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from timersim.api import RequestQueue, TimerClient, TimerRequest
+from timersim.api import RequestQueue, TimerClient, TimerRequest, shown
 from timersim.clock import Clock, SystemClock
 from timersim.reaper import ProcessReaper
 from timersim.table_server import TableTimerServer
@@ -62,8 +62,9 @@ class MultiprocessingRequestQueue(RequestQueue):
         """Takes up to `size` requests; waits for the first, `timeout` seconds at most."""
         requests: list[TimerRequest] = []
         if size > 0 and self._wait(requests, timeout):
-            while len(requests) < size and self._take(requests, 0):
-                pass
+            for _ in range(size - len(requests)):
+                if not self._take(requests, 0):
+                    break
         return requests
 
     def wake(self) -> None:
@@ -159,9 +160,11 @@ class LocalTimerServer(TableTimerServer):
             return reason
         pid = request.worker_id
         if isinstance(pid, bool) or not isinstance(pid, int):
-            return f"worker_id is not a pid: {pid!r}"
+            return f"worker_id is not a pid: {shown(pid)}"
         if request.expiration_time < 0:
             return None
+        if self._reaper.is_over(pid):
+            self._timers.disarm_worker(pid)
         try:
             return None if self._reaper.watch(pid) else f"no such process: pid={pid}"
         except (ValueError, OverflowError, OSError) as error:

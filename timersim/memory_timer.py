@@ -86,7 +86,7 @@ class MemoryTimerServer(TableTimerServer):
     """The watchdog of `MemoryTimerClient`s.
 
     `reaper(worker_id)` ends a worker and returns whether it is gone; it may raise, and is called again
-    until the worker is gone. `reaped` lists the workers that are, in order.
+    until the worker is gone. `reaped` lists the workers that are, in order. Its clock is the queue's, unless given.
 
     >>> queue = MemoryRequestQueue()
     >>> server = MemoryTimerServer(queue, max_interval=60, reaper=lambda worker_id: True)
@@ -105,7 +105,7 @@ class MemoryTimerServer(TableTimerServer):
         clock: Clock | None = None,
         reaper: Callable[[Any], bool],
     ) -> None:
-        super().__init__(queue, max_interval, daemon, clock=clock)
+        super().__init__(queue, max_interval, daemon, clock=clock or getattr(queue, "clock", None))
         self._reaper = reaper
         self.reaped: list[Any] = []
 

@@ -1,5 +1,6 @@
 """The reaper: ends a worker process, and never another one that came to bear its pid."""
 
+import errno
 import logging
 import math
 import os
@@ -36,7 +37,11 @@ class Incarnation(ABC):
     def of(pid: int) -> "Incarnation":
         """Returns the present incarnation of `pid`; raises ProcessLookupError where there is none."""
         if hasattr(os, "pidfd_open"):
-            return _PidfdIncarnation(pid)
+            try:
+                return _PidfdIncarnation(pid)
+            except OSError as error:
+                if error.errno not in {errno.ENOSYS, errno.EPERM}:
+                    raise
         return _PsutilIncarnation(pid)
 
     @property
@@ -160,6 +165,11 @@ class ProcessReaper:
             return False
         self._watched[pid] = incarnation
         return True
+
+    def is_over(self, pid: int) -> bool:
+        """Returns whether the life to which `pid` is tied is over."""
+        known = self._watched.get(pid)
+        return known is not None and not known.alive
 
     def watched(self) -> list[int]:
         """Returns the pids that are tied to a life."""

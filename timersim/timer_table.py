@@ -49,8 +49,7 @@ class TimerTable:
             self._count += 1
         timers[scope] = entry = (expiration, next(self._serial), worker, scope)
         heapq.heappush(self._heap, entry)
-        if len(self._heap) > 2 * self._count + 64:
-            self._compact()
+        self._bound()
 
     def disarm(self, key: Key) -> bool:
         """Forgets the timer of `key`; returns whether there was one."""
@@ -61,12 +60,14 @@ class TimerTable:
         self._count -= 1
         if not timers:
             del self._live[worker]
+        self._bound()
         return True
 
     def disarm_worker(self, worker: Hashable) -> int:
         """Forgets every timer of `worker`; returns how many there were."""
         number = len(self._live.pop(worker, ()))
         self._count -= number
+        self._bound()
         return number
 
     def scopes(self, worker: Hashable) -> list[str]:
@@ -114,9 +115,11 @@ class TimerTable:
         timers = self._live.get(entry[2])
         return timers is not None and timers.get(entry[3]) is entry
 
-    def _compact(self) -> None:
-        self._heap = [entry for timers in self._live.values() for entry in timers.values()]
-        heapq.heapify(self._heap)
+    def _bound(self) -> None:
+        """Throws the dead entries out once they outnumber the live ones by 64."""
+        if len(self._heap) > 2 * self._count + 64:
+            self._heap = [entry for timers in self._live.values() for entry in timers.values()]
+            heapq.heapify(self._heap)
 
 
 def _by_time(entry: _Entry) -> tuple[float, int]:
