@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
@@ -21,8 +22,9 @@ Kill = Callable[[int, int], None]
 def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator[None]:
     """Until the end of the block, the named modules see `clock`, tasks for threads, and `kill` for `os.kill`.
 
-    Only the names in these modules change, whatever they are called there: `import time as t` and
-    `from time import sleep` are found. Source and classes stay as they are.
+    Only the names in these modules change, whatever they are called there, and the defaults of their functions:
+    `import time as t`, `from time import sleep` and `def f(now=time.time)` are found. A subclass of Thread, which is
+    bound to real time, raises PatchError when one is made.
 
     >>> import types, sys
     >>> module = sys.modules["stranger"] = types.ModuleType("stranger")
@@ -32,33 +34,58 @@ def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator
     1000000.0
     """
     replacements = _replacements(clock, kill)
-    changed: list[tuple[ModuleType, str, Any]] = []
+    undo: list[Callable[[], None]] = []
     try:
         for module in map(import_module, modules):
-            _refuse_threads(module)
-            for name, value in list(vars(module).items()):
-                replacement = replacements.get(id(value))
-                if replacement is not None:
-                    changed.append((module, name, value))
-                    setattr(module, name, replacement)
+            holders: list[ModuleType | type] = [module, *_own_classes(module)]
+            for holder in holders:
+                undo += _bend(holder, module.__name__, replacements)
         yield
     finally:
-        for module, name, value in reversed(changed):
-            setattr(module, name, value)
+        for step in reversed(undo):
+            step()
+
+
+def _own_classes(module: ModuleType) -> list[type]:
+    return [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
+
+
+def _bend(holder: ModuleType | type, module: str, replacements: dict[int, Any]) -> Iterator[Callable[[], None]]:
+    """Replaces what a module or a class of it holds; yields how each is put back."""
+    for name, value in list(vars(holder).items()):
+        replacement = replacements.get(id(value))
+        if isinstance(value, type) and issubclass(value, threading.Thread) and value.__module__ == module:
+            replacement = _refused(value)
+        if replacement is not None:
+            yield partial(setattr, holder, name, value)
+            setattr(holder, name, replacement)
+        elif isinstance(value, FunctionType) and value.__module__ == module:
+            yield from _bend_defaults(value, replacements)
+
+
+def _bend_defaults(function: FunctionType, replacements: dict[int, Any]) -> Iterator[Callable[[], None]]:
+    positional, named = function.__defaults__, function.__kwdefaults__
+    if any(id(value) in replacements for value in (*(positional or ()), *(named or {}).values())):
+        yield partial(setattr, function, "__defaults__", positional)
+        yield partial(setattr, function, "__kwdefaults__", named)
+        function.__defaults__ = positional and tuple(replacements.get(id(value), value) for value in positional)
+        function.__kwdefaults__ = named and {key: replacements.get(id(value), value) for key, value in named.items()}
+
+
+def _refused(thread: type) -> type:
+    """Returns a class in place of a subclass of Thread, of which none can be made."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PatchError(
+            f"{thread.__module__}.{thread.__qualname__} is a subclass of threading.Thread, which stays in real time;"
+            " let it have a thread (threading.Thread(target=…)) instead of being one"
+        )
+
+    return type(thread.__name__, (thread,), {"__init__": refuse})
 
 
 class PatchError(TypeError):
     """A module that cannot be bent to our time; the text says why."""
-
-
-def _refuse_threads(module: ModuleType) -> None:
-    """Refuses a class that is a real thread: its base is bound to real time."""
-    for name, value in vars(module).items():
-        if isinstance(value, type) and issubclass(value, threading.Thread) and value.__module__ == module.__name__:
-            raise PatchError(
-                f"{module.__name__}.{name} is a subclass of threading.Thread, which stays in real time;"
-                " let it have a thread (threading.Thread(target=…)) instead of being one"
-            )
 
 
 def default_modules(server: object) -> list[str]:
@@ -84,15 +111,11 @@ _NEVER = sys.stdlib_module_names | {"timersim"}
 def _replacements(clock: VirtualClock, kill: Kill) -> dict[int, Any]:
     """Returns by the identity of each original what stands in for it."""
     threads, queues = VirtualThreading(clock), VirtualQueues(clock)
-    times = {
-        "time": clock.time,
-        "monotonic": clock.monotonic,
-        "perf_counter": clock.monotonic,
-        "sleep": clock.sleep,
-        "time_ns": lambda: clock.time_ns,
-        "monotonic_ns": lambda: clock.monotonic_ns,
-        "perf_counter_ns": lambda: clock.monotonic_ns,
-    }
+    wall, wall_ns = clock.counted(clock.time), clock.counted(lambda: clock.time_ns)
+    monotonic, monotonic_ns = clock.counted(clock.monotonic), clock.counted(lambda: clock.monotonic_ns)
+    times: dict[str, Callable[..., object]] = {"time": wall, "time_ns": wall_ns, "sleep": clock.sleep}
+    times |= {"monotonic": monotonic, "perf_counter": monotonic}
+    times |= {"monotonic_ns": monotonic_ns, "perf_counter_ns": monotonic_ns}
     faces: list[tuple[ModuleType, Any]] = [
         (time, _Face(time, times)),
         (os, _Face(os, {"kill": kill})),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -24,11 +24,17 @@ MAX_TURNS = 1_000
 MAX_ANSWERS = 100_000
 """How often one task may wait at one instant for what is there already."""
 
+MAX_TURNED = 2_000_000
+"""How often all tasks together may run at one instant."""
+
 MAX_FIRED = 200_000
 """How much may fall due at one instant."""
 
 HOLD_LIMIT = 10.0
 """How many real seconds a real process may owe an answer while time stands still."""
+
+
+_T = TypeVar("_T")
 
 
 class Deadlock(RuntimeError):
@@ -58,7 +64,8 @@ class Scheduler:
         self._current: VirtualTask | None = None
         self._thread = threading.get_ident()
         self._running = False
-        self._fired = 0
+        self._fired = self._turned = 0
+        self._compact_at = 64
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
         task = VirtualTask(self, target, name, daemon=daemon)
@@ -204,7 +211,9 @@ class Scheduler:
 
     def _fire(self, due: int) -> None:
         """Sets the clock to the next due instant and lets happen what is due first."""
-        self._fired = self._fired + 1 if due == self._now else 0
+        if due > self._now:
+            self._fired = self._turned = 0
+        self._fired += 1
         self._now = due
         _, _, timed = heapq.heappop(self._heap)
         timed._due = None
@@ -245,12 +254,24 @@ class Scheduler:
         if task._instant != self._now:
             task._instant, task._turns, task._answers = self._now, 0, 0
         task._turns += 1
+        self._turned += 1
+        if self._turned > MAX_TURNED:
+            raise SpinError(f"spins: tasks ran {MAX_TURNED} times at one instant; the next is {task.name!r}")
         if task._answers > MAX_ANSWERS:
             self._end(task, SpinError(f"spins: {task.name!r} waited {MAX_ANSWERS} times for what was there already"))
         elif task._turns > MAX_TURNS:
             self._end(task, SpinError(f"spins: {task.name!r} ran {MAX_TURNS} times at one instant"))
         else:
             self._switch(task)
+
+    def counted(self, read: Callable[[], _T]) -> Callable[[], _T]:
+        """Returns a reading of the time such that a task that does nothing but read is ended as spinning."""
+
+        def reading() -> _T:
+            self._count_answer(self._current)
+            return read()
+
+        return reading
 
     def _count_answer(self, task: VirtualTask | None) -> None:
         """Counts a wait that was over at once; the one too many gives the turn away, and the task is ended."""
@@ -261,7 +282,10 @@ class Scheduler:
 
     def _switch(self, task: VirtualTask, thrown: BaseException | None = None) -> None:
         body = task._greenlet
-        body.parent = getcurrent()
+        try:
+            body.parent = getcurrent()
+        except ValueError:
+            raise RuntimeError(f"{task.name!r} can't be ended by a task that it is ending itself") from None
         outer, self._current = self._current, task
         error: BaseException | None = None
         try:
@@ -419,6 +443,10 @@ class Scheduler:
         serial = next(self._serial)
         timed._due = serial
         heapq.heappush(self._heap, (due, serial, timed))
+        if len(self._heap) > self._compact_at:
+            self._heap = [entry for entry in self._heap if entry[2]._due == entry[1]]
+            heapq.heapify(self._heap)
+            self._compact_at = 2 * len(self._heap) + 64
 
     def _next_due(self) -> int | None:
         heap = self._heap

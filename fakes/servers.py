@@ -54,7 +54,7 @@ def _construct(server: type, name: str, world: Any) -> Any:
         raise ServerError(f"{name} is no server: it lacks {methods}")
     try:
         return server(world.queue, world.max_interval, **accepted)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ServerError(f"{name}(queue, max_interval) raised {type(error).__name__}: {error}") from error
 
 
@@ -66,7 +66,7 @@ def _call(server: ServerMaker, name: str, world: Any) -> Any:
         raise ServerError(f"{name}{signature} can't be called as {name}(world): {error}") from None
     try:
         return server(world)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ServerError(f"{name}(world) raised {type(error).__name__}: {error}") from error
 
 

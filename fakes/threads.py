@@ -212,8 +212,7 @@ class _Condition:
         try:
             return self._clock.wait(lambda _: ticket[0], math.inf if timeout is None else timeout)
         finally:
-            if ticket in self._waiters:
-                self._waiters.remove(ticket)
+            self._waiters = deque(other for other in self._waiters if other is not ticket)
             self._lock.acquire()
             self._lock._depth, self._lock._owner = depth, owner
 

@@ -15,7 +15,8 @@ HARMLESS_SIGNALS = frozenset(
 )
 """What does not end a worker that does nothing about it."""
 
-FIRST_PID = 1001
+FIRST_PID = 5_000_001
+"""Above what a kernel gives (at most 2**22): a signal that goes past the patched modules reaches nobody."""
 
 
 class FakeWorkers:

@@ -32,6 +32,9 @@ AIMS = tuple((which, near) for which in (0, 1) for near in (0, -1, 1))
 AFTERS = (5, 1, 2, 3, 0, 8, 12, 20)
 """The expirations that are drawn, in ticks from the acquire."""
 
+RARE = 6
+"""The value with which the server is started though it runs, or stopped though it is stopped."""
+
 PAUSES = (6, 2, 12, 1)
 """How long the server is paused, in ticks."""
 
@@ -103,7 +106,7 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         when, value = divmod(choose((len(GAPS) + len(AIMS)) * len(AFTERS)), len(AFTERS))
         gap = _gap(plan, when)
         plan.pass_time(gap)
-        possible = _possible(plan, deck[kind], worker)
+        possible = _possible(plan, deck[kind], worker, value)
         drawn = possible if possible in vocabulary.kinds else deck[kind]
         operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
     else:
@@ -120,9 +123,11 @@ def _gap(plan: _Plan, when: int) -> int:
     return max(0, ahead[min(which, len(ahead) - 1)] + near - plan.now) if ahead else 0
 
 
-def _possible(plan: _Plan, kind: type[Operation], worker: int) -> type[Operation]:
+def _possible(plan: _Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
     """Returns `kind`, or what comes nearest to it among what can happen."""
     if issubclass(kind, StopServer | StartServer):
+        if value == RARE:
+            return kind
         return StopServer if plan.away_until < math.inf else StartServer
     if issubclass(kind, PauseServer):
         return kind

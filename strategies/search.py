@@ -65,7 +65,8 @@ class _Catch:
 
     def unshrunk(self) -> Finding:
         """Returns it as a finding as it is."""
-        return Finding([self.violation.invariant.id], self.schedule, self.after, len(self.schedule), self.violation)
+        name = self.violation.invariant.id
+        return Finding([name], self.schedule, self.after, len(self.schedule), self.violation, is_shrunk=False)
 
 
 class _Search:

@@ -59,8 +59,9 @@ def test_the_size_is_what_a_get_takes_without_waiting() -> None:
     for number in range(7):
         queue.put(request(number))
     size = queue.size()
-    assert size <= len(queue.get(size * 2, timeout=1)) <= size * 2
     assert queue.clock.monotonic() == START
+    assert size <= len(queue.get(size * 2, timeout=1)) <= size * 2
+    assert queue.clock.monotonic() == START + 1
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
@@ -72,14 +73,15 @@ def test_a_get_from_an_empty_queue_waits_for_its_timeout(timeout: float) -> None
     assert (queue.get(1, timeout), clock.monotonic()) == ([], START + timeout)
 
 
-def test_a_get_ends_with_the_first_request() -> None:
-    """A `get` of many waits for the first one only, and takes what there is then."""
+@pytest.mark.parametrize(("asked", "given", "ended"), [(1, 1, 3), (2, 2, 4), (3, 2, 60)])
+def test_a_get_waits_for_as_many_as_it_is_asked_for(asked: int, given: int, ended: float) -> None:
+    """A `get` of many waits until so many are there, or for its timeout, and takes what there is then."""
     clock = VirtualClock(START)
     queue = MemoryRequestQueue(clock=clock)
     clock.call_later(3, lambda: queue.put(request(3)))
     clock.call_later(4, lambda: queue.put(request(4)))
 
-    assert (queue.get(10, timeout=60), clock.monotonic()) == ([request(3)], START + 3)
+    assert (len(queue.get(asked, timeout=60)), clock.monotonic()) == (given, START + ended)
 
 
 def test_a_wake_ends_the_get_that_waits() -> None:

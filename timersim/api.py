@@ -9,8 +9,10 @@ import math
 import sys
 import threading
 from abc import ABC, abstractmethod
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
+from numbers import Real
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +21,12 @@ from timersim.clock import Clock, SystemClock, Task
 __all__ = ["RequestQueue", "TimerClient", "TimerRequest", "TimerServer", "configure", "expires"]
 
 logger = logging.getLogger(__name__)
+
+UNDER_WAY = 0.005
+"""Seconds that a pass waits for requests which a queue counts and which are still on their way out of a writer."""
+
+STOP_LIMIT = 10.0
+"""Seconds that `stop` waits for a pass to end; one that hangs longer reaps nobody afterwards."""
 
 RETRY_INTERVAL = 1.0
 """Seconds from a failed reap to the next attempt; doubled with each failure, up to max_interval."""
@@ -81,7 +89,7 @@ class RequestQueue(ABC):
 
     @abstractmethod
     def get(self, size: int, timeout: float) -> list[TimerRequest]:
-        """Takes up to `size` requests; waits for the first, `timeout` seconds at most."""
+        """Takes up to `size` requests; waits for that many, `timeout` seconds at most."""
 
     def wake(self) -> None:  # noqa: B027 - optional: a queue of somebody else's may not have it
         """Ends a `get` that waits, with what there is; so `stop` need not wait for `max_interval`."""
@@ -111,11 +119,15 @@ class TimerServer(ABC):
         *,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__()
+        if not max_interval > 0:
+            raise ValueError(f"max_interval is a number of seconds above 0: max_interval={max_interval!r}")
         self._request_queue = request_queue
         self._max_interval = max_interval
         self._daemon = daemon
         self._clock = clock or SystemClock()
         self._watchdog_thread: Task | None = None
+        self._control = threading.Lock()
         self._stopping = threading.Event()
         self._retries: dict[Any, _Retry] = {}
         self._reading = self._read_clocks()
@@ -139,6 +151,10 @@ class TimerServer(ABC):
 
     def start(self) -> None:
         """Starts the watchdog; nothing changes where it runs already."""
+        with self._controlled():
+            self._start()
+
+    def _start(self) -> None:
         if self._watchdog_thread is not None and self._watchdog_thread.alive:
             return
         logger.info("Starting %s: max_interval=%s", type(self).__name__, self._max_interval)
@@ -153,18 +169,46 @@ class TimerServer(ABC):
 
         From inside a reap it returns at once, and the pass ends with that reap.
         """
+        with self._controlled():
+            self._stop()
+
+    def _stop(self) -> None:
         logger.info("Stopping %s", type(self).__name__)
         self._stopping.set()
         wake = getattr(self._request_queue, "wake", None)
         if wake is not None:
             wake()
         task, self._watchdog_thread = self._watchdog_thread, None
-        if task is not None and _stopping_here.get() is not self._stopping:
-            task.join()
+        if task is not None and not self._is_own_pass():
+            task.join(STOP_LIMIT)
+            if task.alive:
+                logger.error("The watchdog of %s hangs in its queue; it will reap nobody", type(self).__name__)
+
+    @contextmanager
+    def _controlled(self) -> Iterator[None]:
+        """Lets one task at a time start or stop the watchdog; its own pass needs no leave."""
+        if self._is_own_pass():
+            yield
+            return
+        self._clock.wait(lambda seconds: self._control.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)), math.inf)
+        try:
+            yield
+        finally:
+            self._control.release()
+
+    def _is_own_pass(self) -> bool:
+        return _stopping_here.get() is self._stopping
 
     @property
     def _stop_signaled(self) -> bool:
         return self._stopping.is_set()
+
+    @_stop_signaled.setter
+    def _stop_signaled(self, value: bool) -> None:
+        if value:
+            self._stopping.set()
+        else:
+            self._stopping.clear()
 
     def _watchdog_loop(self) -> None:
         stopping = self._stopping
@@ -193,7 +237,7 @@ class TimerServer(ABC):
         self._reading = self._read_clocks()
         backlog = self._request_queue.size()
         if backlog > 0:
-            requests += self._request_queue.get(backlog, 0)
+            requests += self._request_queue.get(backlog, UNDER_WAY)
         return requests
 
     def _reap_expired(self, expired: dict[Any, list[TimerRequest]]) -> set[Any]:
@@ -307,7 +351,9 @@ class expires(ContextDecorator):
         if client is None:
             raise RuntimeError("Configure timer client before using countdown timers.")
         self._client = client
-        clock = getattr(client, "clock", None) or _SYSTEM_CLOCK
+        clock = getattr(client, "clock", None)
+        if not isinstance(clock, Clock):
+            clock = _SYSTEM_CLOCK
         client.acquire(self._scope, clock.time() + self._after)
 
     def __exit__(
@@ -339,15 +385,15 @@ def refusal(request: object) -> str | None:
         return f"worker_id is not hashable: {type(worker_id).__name__}"
     if not isinstance(scope_id, str):
         return f"scope_id is not a text: {type(scope_id).__name__}"
-    if isinstance(expiration, bool) or not isinstance(expiration, int | float) or math.isnan(_float(expiration)):
+    if isinstance(expiration, bool) or not isinstance(expiration, Real) or math.isnan(_float(expiration)):
         return f"expiration_time is not a number of seconds: {shown(expiration)}"
     return None
 
 
-def _float(number: float) -> float:
+def _float(number: Real) -> float:
     try:
         return float(number)
-    except OverflowError:
+    except Exception:
         return math.nan
 
 

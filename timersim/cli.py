@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, from_spec, make_backend
 from timersim.fakes.broken_servers import ABLATIONS
+from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import INVARIANTS
@@ -49,9 +50,16 @@ def main() -> None:
     logging.getLogger("torch").addHandler(logging.NullHandler())
     try:
         status = app(standalone_mode=False)
-    except (BackendError, ServerError, ScheduleError, ImportError, RuntimeError) as error:
+        sys.stdout.flush()
+    except (BackendError, ServerError, PatchError, ScheduleError, ImportError, RuntimeError) as error:
         _fail(str(error))
-    except typer.Abort:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read has had enough
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        _fail(f"the output can't be written: {error.strerror}")
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("timersim: interrupted")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -102,7 +110,9 @@ def check(
     if examples is not None and examples < 1:
         raise BackendError(f"--examples is a whole number of at least 1: {examples}")
     text = err if json_file == "-" else out
-    names = backend or (["memory"] if server else list(DEFAULTS))
+    if json_file not in {None, "-"}:
+        _check_writable(Path(json_file or ""))
+    names = backend or (list(DEFAULTS) if server is None else ["memory"])
     reports: list[Report] = []
     left: list[str] = []
     backends = [make_backend(name, server=server, without=without, pin=True) for name in names]
@@ -117,7 +127,8 @@ def check(
     for report in reports:
         for finding in (*report.findings, *report.known):
             _save(finding, report)
-    text.print(_table(reports))
+    for line in _table(reports):
+        text.print(line)
     for finding in findings:
         text.print(f"\n{escape(finding.to_text())}")
     _conclude(text, reports, findings, left, is_own=server is None and without is None)
@@ -199,15 +210,10 @@ def _summary(report: Report, *, is_real: bool) -> str:
     )
 
 
-def _table(reports: Sequence[Report]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column, justify in (
-        ("invariant", "left"),
-        ("exercised", "right"),
-        ("worst / allowed", "left"),
-        ("verdict", "left"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # rich wants a Literal
+def _table(reports: Sequence[Report]) -> Iterator[str]:
+    """Yields the lines of the table: each invariant, how often it spoke, and its verdict."""
+    width = max(map(len, INVARIANTS))
+    yield f"{'invariant':<{width}}   exercised   worst / allowed   verdict"
     for name in INVARIANTS:
         exercised = sum(report.exercised[name] for report in reports)
         broken = [report.backend for report in reports if name in report.broken]
@@ -217,8 +223,8 @@ def _table(reports: Sequence[Report]) -> Table:
             verdict = f"known on {', '.join(known)}"
         if broken:
             verdict = f"[red]BROKEN on {', '.join(broken)}[/]"
-        table.add_row(name, f"{exercised:,}", _lateness(reports) if name == "reaped-in-time" else "", verdict)
-    return table
+        late = _lateness(reports) if name == "reaped-in-time" else ""
+        yield f"{name:<{width}}   {exercised:>9,}   {late:<15}   {verdict}"
 
 
 def _lateness(reports: Sequence[Report]) -> str:
@@ -291,15 +297,20 @@ def _replay(saved: SavedSchedule, backend: Backend) -> tuple[str, str]:
     return "FIXED", ""
 
 
+def _check_writable(path: Path) -> None:
+    """Raises BackendError where `path` can't be written: before a long run rather than after it."""
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise BackendError(f"the report can't be written to {path}: {error.strerror}") from None
+
+
 def _write_json(file: str, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1)
     if file == "-":
         sys.stdout.write(text + "\n")
         return
-    try:
-        Path(file).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BackendError(f"the report can't be written to {file}: {error.strerror}") from None
+    Path(file).write_text(text + "\n", encoding="utf-8")
 
 
 def _fail(message: str) -> NoReturn:

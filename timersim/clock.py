@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+LONGEST_POLL = 1_000_000.0
+"""Seconds of the longest single `poll`, which takes a C int of milliseconds; a longer wait makes several."""
+
 
 class Task(ABC):
     """Something that runs beside its maker: a thread, or a task in virtual time."""
@@ -87,7 +90,11 @@ class SystemClock(Clock):
         poller = select.poll()
         for fd in fds:
             poller.register(fd, select.POLLIN)
-        ready = {fd for fd, _ in poller.poll(_milliseconds(timeout))}
+        end = time.monotonic() + timeout
+        while not (ready := {fd for fd, _ in poller.poll(min(max(0.0, timeout), LONGEST_POLL) * 1000)}):
+            timeout = end - time.monotonic()
+            if timeout <= 0:
+                break
         return [fd for fd in fds if fd in ready]
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> Task:
@@ -106,8 +113,3 @@ class _ThreadTask(Task):
 
     def join(self, timeout: float | None = None) -> None:
         self._thread.join(timeout)
-
-
-def _milliseconds(seconds: float) -> float | None:
-    """Converts for `select.poll`, which rounds up and takes None for ever."""
-    return None if seconds * 1000 > 2**31 - 1 else max(0.0, seconds * 1000)

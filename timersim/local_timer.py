@@ -1,5 +1,6 @@
 """Timers over a `multiprocessing.Queue`: workers are processes of this machine, known by their pid."""
 
+import errno
 import logging
 import os
 import queue
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"]
 
 logger = logging.getLogger(__name__)
+
+LONGEST_GET = 1_000_000.0
+"""Seconds of the longest single `get`, since a queue takes no endless timeout."""
 
 
 class LocalTimerClient(TimerClient):
@@ -59,12 +63,19 @@ class MultiprocessingRequestQueue(RequestQueue):
         return self._mp_queue.qsize()
 
     def get(self, size: int, timeout: float) -> list[TimerRequest]:
-        """Takes up to `size` requests; waits for the first, `timeout` seconds at most."""
+        """Takes up to `size` requests; waits for that many, `timeout` seconds at most.
+
+        A message that cannot be read counts as one that was taken. Raises ValueError for a queue that is closed.
+        """
+        if getattr(self._mp_queue, "_closed", False):
+            raise ValueError("the queue of requests is closed")
         requests: list[TimerRequest] = []
-        if size > 0 and self._wait(requests, timeout):
-            for _ in range(size - len(requests)):
-                if not self._take(requests, 0):
-                    break
+        end = self._clock.monotonic() + timeout
+        for _ in range(size):
+            left = end - self._clock.monotonic()
+            if not self._take(requests, 0) and not (left > 0 and self._wait(requests, left)):
+                break
+        self._woken = False
         return requests
 
     def wake(self) -> None:
@@ -80,20 +91,20 @@ class MultiprocessingRequestQueue(RequestQueue):
             self._wake_fds = None
 
     def _wait(self, requests: list[TimerRequest], timeout: float) -> bool:
-        if timeout <= 0:
-            return True
+        """Waits for a request and takes it; False where none came, or where `wake` ended the wait."""
         if self._reader is None:
+            taken = len(requests)
             self._clock.wait(lambda seconds: self._woken or self._take(requests, seconds), timeout)
-        else:
-            woken, fd = self._wake_fd(), self._reader.fileno()
-            if not self._woken and woken in self._clock.wait_readable([woken, fd], timeout):
-                os.read(woken, 4096)
-        self._woken = False
-        return True
+            return len(requests) > taken
+        woken, fd = self._wake_fd(), self._reader.fileno()
+        ready = [] if self._woken else self._clock.wait_readable([woken, fd], timeout)
+        if woken in ready:
+            os.read(woken, 4096)
+        return fd in ready and self._take(requests, 0)
 
     def _take(self, requests: list[TimerRequest], seconds: float) -> bool:
         try:
-            requests.append(self._mp_queue.get(block=seconds > 0, timeout=seconds))
+            requests.append(self._mp_queue.get(block=seconds > 0, timeout=min(seconds, LONGEST_GET)))
         except queue.Empty:
             return False
         except Exception as error:
@@ -141,8 +152,9 @@ class LocalTimerServer(TableTimerServer):
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
         """Takes each request in order; an acquire ties its worker to the life that its pid has now."""
         super().register_timers(timer_requests)
-        for pid in self._reaper.watched():
-            if not self._timers.scopes(pid):
+        for request in timer_requests:
+            pid = getattr(request, "worker_id", None)
+            if isinstance(pid, int) and not self._timers.scopes(pid):
                 self._reaper.forget(pid)
 
     def clear_timers(self, worker_ids: set[Any]) -> None:
@@ -166,9 +178,19 @@ class LocalTimerServer(TableTimerServer):
         if self._reaper.is_over(pid):
             self._timers.disarm_worker(pid)
         try:
-            return None if self._reaper.watch(pid) else f"no such process: pid={pid}"
+            return None if self._watch(pid) else f"no such process: pid={pid}"
         except (ValueError, OverflowError, OSError) as error:
             return str(error)
+
+    def _watch(self, pid: int) -> bool:
+        """Ties the pid to its life; where descriptors have run out, those of the dead are given back first."""
+        try:
+            return self._reaper.watch(pid)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+        self.clear_timers({worker for worker in self._reaper.watched() if self._reaper.is_over(worker)})
+        return self._reaper.watch(pid)
 
 
 def _close(*fds: int) -> None:

@@ -39,8 +39,8 @@ class MemoryRequestQueue(RequestQueue):
         return len(self._requests)
 
     def get(self, size: int, timeout: float) -> list[TimerRequest]:
-        """Takes up to `size` requests; waits for the first, `timeout` seconds at most."""
-        self.clock.wait(self._has_news, timeout)
+        """Takes up to `size` requests; waits for that many, `timeout` seconds at most."""
+        self.clock.wait(lambda seconds: self._has(size, seconds), timeout)
         with self._changed:
             self._woken = False
             taken = list(islice(self._requests, size))
@@ -54,15 +54,13 @@ class MemoryRequestQueue(RequestQueue):
             self._woken = True
             self._changed.notify()
 
-    def _has_news(self, seconds: float) -> bool:
-        if self._requests or self._woken:
+    def _has(self, size: int, seconds: float) -> bool:
+        if len(self._requests) >= size or self._woken:
             return True
         if seconds <= 0:
             return False
         with self._changed:
-            return self._changed.wait_for(
-                lambda: bool(self._requests) or self._woken, min(seconds, threading.TIMEOUT_MAX)
-            )
+            return self._changed.wait_for(lambda: self._has(size, 0), min(seconds, threading.TIMEOUT_MAX))
 
 
 class MemoryTimerClient(TimerClient):

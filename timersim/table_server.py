@@ -39,7 +39,7 @@ class TableTimerServer(TimerServer):
             elif request.expiration_time < 0:
                 self._timers.disarm((request.worker_id, request.scope_id))
             else:
-                self._arm(request, request.expiration_time - wall + monotonic)
+                self._arm(request, float(request.expiration_time) - wall + monotonic)
 
     def clear_timers(self, worker_ids: set[Any]) -> None:
         """Forgets every timer of these workers."""

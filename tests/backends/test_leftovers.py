@@ -55,7 +55,7 @@ def test_a_semaphore_is_seen() -> None:
         lock = get_context("spawn").Lock()
 
     assert len(left) == 1
-    assert left[0].startswith("semaphore sem.mp-")
+    assert left[0].startswith("semaphore /mp-")
     del lock
 
 

@@ -203,7 +203,7 @@ def test_the_zygote_takes_its_workers_with_it() -> None:
     zygote.kill()
 
     assert gone_within(workers, LIMIT)
-    with pytest.raises((PoolError, BrokenPipeError, ConnectionResetError)):
+    with pytest.raises(PoolError):
         run(Schedule([Acquire(worker, "s0", after=1) for worker in range(5)]), backend)
     assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
     backend.close()
@@ -216,9 +216,7 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
     for child in zygote_of(backend).children():
         child.kill()
 
-    with pytest.raises(
-        (PoolError, BrokenPipeError), match=r"^(worker 0 ended when told to acquire|\[Errno 32\] Broken pipe)$"
-    ):
+    with pytest.raises(PoolError, match=r"^(worker 0 ended when told to acquire|the worker with pid .* Broken pipe)$"):
         run(Schedule([Acquire(0, "s0", after=1)]), backend)
     assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
     backend.close()

@@ -29,7 +29,7 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Bench:
-    """Workers 0 and 1 as 1001 and 1002, at instant 0; their beginning is no news."""
+    """Workers 0 and 1 as 5_000_001 and 5_000_002, at instant 0; their beginning is no news."""
     return make_bench()
 
 
@@ -51,25 +51,25 @@ def test_each_life_has_a_pid_of_its_own(bench: Bench) -> None:
     bench.recorder.died(0, "exit")
     again = bench.workers.start(0)
 
-    assert (bench.workers.pid(0), bench.workers.pid(1), again) == (1003, 1002, 1003)
-    assert [bench.workers.life(pid) for pid in (1001, 1002, 1003, 7)] == [(0, 0), (1, 0), (0, 1), None]
-    assert [bench.workers.is_alive(pid) for pid in (1001, 1002, 1003, 7)] == [False, True, True, False]
+    assert (bench.workers.pid(0), bench.workers.pid(1), again) == (5_000_003, 5_000_002, 5_000_003)
+    assert [bench.workers.life(pid) for pid in (5_000_001, 5_000_002, 5_000_003, 7)] == [(0, 0), (1, 0), (0, 1), None]
+    assert [bench.workers.is_alive(pid) for pid in (5_000_001, 5_000_002, 5_000_003, 7)] == [False, True, True, False]
 
 
 def test_a_given_pid_is_borne(bench: Bench) -> None:
     """A worker bears the pid that it is given, also one that a dead one bore."""
     bench.recorder.died(0, "exit")
 
-    assert bench.workers.start(2, pid=1001) == 1001
-    assert (bench.workers.life(1001), bench.workers.is_alive(1001)) == ((2, 0), True)
+    assert bench.workers.start(2, pid=5_000_001) == 5_000_001
+    assert (bench.workers.life(5_000_001), bench.workers.is_alive(5_000_001)) == ((2, 0), True)
 
 
 def test_a_pid_that_is_not_given_is_new(bench: Bench) -> None:
     """A pid that was not asked for is one that nobody has borne, whatever others were given."""
-    given = bench.workers.start(2, pid=1004)
+    given = bench.workers.start(2, pid=5_000_004)
     chosen = bench.workers.start(3)
 
-    assert chosen not in {1001, 1002, given}
+    assert chosen not in {5_000_001, 5_000_002, given}
 
 
 # Reaps
@@ -77,20 +77,20 @@ def test_a_pid_that_is_not_given_is_new(bench: Bench) -> None:
 
 def test_a_reap_ends_a_living_worker(bench: Bench) -> None:
     """A reap of a living worker ends it and says that it is gone; nobody else is touched."""
-    gone = bench.workers.reap(1001)
+    gone = bench.workers.reap(5_000_001)
 
     assert (gone, bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "reaped"), Died(0, 0, 0, "reaped")])
-    assert (bench.workers.is_alive(1001), bench.workers.is_alive(1002)) == (False, True)
+    assert (bench.workers.is_alive(5_000_001), bench.workers.is_alive(5_000_002)) == (False, True)
 
 
 def test_a_zombie_takes_a_second_signal_at_the_same_instant(bench: Bench) -> None:
     """A worker that was reaped is a zombie for the rest of that instant, and then it is gone."""
-    bench.workers.reap(1001)
+    bench.workers.reap(5_000_001)
     assert len(bench.news()) == 2
 
-    answers = [bench.workers.reap(1001)]
+    answers = [bench.workers.reap(5_000_001)]
     bench.now = 1
-    answers.append(bench.workers.reap(1001))
+    answers.append(bench.workers.reap(5_000_001))
 
     assert answers == [True, True]
     assert bench.news() == [Attempted(0, 0, 0, "worker 0", "reaped"), Attempted(1, 0, 0, "worker 0", "gone")]
@@ -102,8 +102,8 @@ def test_a_worker_that_ended_by_itself_is_gone(bench: Bench) -> None:
     bench.workers.start(0)
     assert len(bench.news()) == 2
 
-    assert (bench.workers.reap(1001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
-    assert bench.workers.is_alive(1003)
+    assert (bench.workers.reap(5_000_001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
+    assert bench.workers.is_alive(5_000_003)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_worker_that_will_not_die_is_not_gone() -> None:
 
     bench = make_bench(end)
 
-    assert [bench.workers.reap(1002), bench.workers.reap(1002)] == [False, True]
+    assert [bench.workers.reap(5_000_002), bench.workers.reap(5_000_002)] == [False, True]
     assert ended == [1, 1]
     assert bench.news() == [
         Attempted(0, 1, 0, "worker 1", "failed"),
@@ -154,17 +154,17 @@ def test_an_end_that_raises_is_recorded_and_raised() -> None:
     bench = make_bench(end)
 
     with pytest.raises(LookupError):
-        bench.workers.reap(1001)
-    assert (bench.news(), bench.workers.is_alive(1001)) == ([Attempted(0, 0, 0, "worker 0", "raised")], True)
+        bench.workers.reap(5_000_001)
+    assert (bench.news(), bench.workers.is_alive(5_000_001)) == ([Attempted(0, 0, 0, "worker 0", "raised")], True)
 
 
 def test_a_real_worker_that_was_reaped_is_no_zombie() -> None:
     """Where `end` really ends a worker, a second reap at the same instant finds it gone."""
     bench = make_bench(lambda worker: True)
-    bench.workers.reap(1001)
+    bench.workers.reap(5_000_001)
     assert len(bench.news()) == 2
 
-    assert (bench.workers.reap(1001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
+    assert (bench.workers.reap(5_000_001), bench.news()) == (True, [Attempted(0, 0, 0, "worker 0", "gone")])
 
 
 # Kills, as the kernel answers them
@@ -198,8 +198,8 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
         bench = make_bench()
         bench.workers.start(2)
         bench.recorder.died(1, "exit")
-        bench.workers.reap(1003)
-        yield Kernel(bench.workers.kill, 1001, 1003, 1002, lambda: bench.workers.is_alive(1001))
+        bench.workers.reap(5_000_003)
+        yield Kernel(bench.workers.kill, 5_000_001, 5_000_003, 5_000_002, lambda: bench.workers.is_alive(5_000_001))
         return
     with (
         subprocess.Popen(["/bin/sh", "-c", "read line"], stdin=subprocess.PIPE) as living,
@@ -249,7 +249,7 @@ def test_a_process_may_ask_for_itself(kernel: Kernel) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
 def test_a_fatal_signal_is_a_reap(bench: Bench, number: int) -> None:
     """A fatal signal to a living worker reaps it."""
-    bench.workers.kill(1002, number)
+    bench.workers.kill(5_000_002, number)
 
     assert bench.news() == [Attempted(0, 1, 0, "worker 1", "reaped"), Died(0, 1, 0, "reaped")]
 
@@ -260,7 +260,7 @@ def test_a_fatal_signal_to_the_dead_is_an_attempt(bench: Bench) -> None:
     assert len(bench.news()) == 1
 
     with pytest.raises(ProcessLookupError) as raised:
-        bench.workers.kill(1001, signal.SIGKILL)
+        bench.workers.kill(5_000_001, signal.SIGKILL)
 
     assert (raised.value.args, bench.news()) == (
         (errno.ESRCH, "No such process"),
@@ -278,7 +278,7 @@ def test_a_kill_of_whom_nobody_may_kill_is_recorded_and_never_sent(bench: Bench,
     bench.workers.kill(pid, signal.SIGKILL)
 
     assert bench.news() == [Attempted(0, None, None, target, "gone")]
-    assert bench.workers.is_alive(1001)
+    assert bench.workers.is_alive(5_000_001)
 
 
 def test_a_kill_of_a_stranger_is_recorded_and_never_sent(bench: Bench) -> None:
@@ -294,7 +294,7 @@ def test_a_kill_of_a_stranger_is_recorded_and_never_sent(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "pid", [1001, os.getpid(), 4_000_000, 1, 0], ids=["worker", "itself", "stranger", "init", "group"]
+    "pid", [5_000_001, os.getpid(), 4_000_000, 1, 0], ids=["worker", "itself", "stranger", "init", "group"]
 )
 def test_a_question_is_no_attempt(bench: Bench, pid: int) -> None:
     """Signal 0 kills nobody: whomever it asks for, no attempt is recorded, and nobody is accused."""
@@ -311,6 +311,6 @@ def test_a_kill_that_does_not_end_its_worker_is_refused() -> None:
     bench = make_bench(lambda worker: False)
 
     with pytest.raises(PermissionError) as raised:
-        bench.workers.kill(1001, signal.SIGKILL)
+        bench.workers.kill(5_000_001, signal.SIGKILL)
 
     assert (raised.value.errno, bench.news()) == (errno.EPERM, [Attempted(0, 0, 0, "worker 0", "failed")])

@@ -128,14 +128,14 @@ def test_a_stranger_lives_an_hour(server: Callable[..., Any]) -> None:
     """A watchdog with threads, sleeps and kills of its own lives a virtual hour, unmodified."""
     before = threading.active_count()
     with simulated_world(server, max_interval=30) as world:
-        world.client(1001).acquire("step", START + 3600)
-        world.client(1002).acquire("step", START + 3600)
+        world.client(5_000_001).acquire("step", START + 3600)
+        world.client(5_000_002).acquire("step", START + 3600)
         world.clock.advance(3599)
         early = list(world.server.killed)
-        world.client(1002).release("step")
+        world.client(5_000_002).release("step")
         world.clock.advance(61)
 
-        assert (early, world.server.killed) == ([], [1001])
+        assert (early, world.server.killed) == ([], [5_000_001])
         assert (world.clock.time(), threading.active_count()) == (START + 3660, before)
 
 
@@ -197,15 +197,15 @@ def test_a_stranger_on_torch_lives_an_hour() -> None:
     before = threading.active_count()
     with world.seat(PidTimerServer) as server:
         server.start()
-        world.client(1001).acquire("step", START + 3600)
-        world.client(1002).acquire("step", START + 60)
+        world.client(5_000_001).acquire("step", START + 3600)
+        world.client(5_000_002).acquire("step", START + 60)
         world.clock.advance(50)
-        world.client(1002).release("step")
+        world.client(5_000_002).release("step")
         world.clock.advance(3570)
         threads = threading.active_count()
         server.stop()
 
-    assert (world.server.reaped, kills, threads) == ([(1001, START + 3620)], [(1001, 9)], before)
+    assert (world.server.reaped, kills, threads) == ([(5_000_001, START + 3620)], [(5_000_001, 9)], before)
     assert world.clock.tasks == []
 
 

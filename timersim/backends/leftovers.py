@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.synchronize import SemLock
 from pathlib import Path
 
 import psutil
@@ -44,8 +45,9 @@ def _present() -> dict[tuple[str, object], str]:
         target = _target(entry.path)
         if target is not None:
             present["descriptor", (entry.name, target)] = f"descriptor {target}"
-    for semaphore in Path("/dev/shm").glob("sem.mp-*"):
-        present["semaphore", semaphore.name] = f"semaphore {semaphore.name}"
+    for lock in gc.get_objects():
+        if issubclass(type(lock), SemLock) and lock._semlock.name is not None:
+            present["semaphore", lock._semlock.name] = f"semaphore {lock._semlock.name}"
     return present
 
 

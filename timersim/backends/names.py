@@ -33,14 +33,15 @@ def make_backend(name: str, *, server: str | None = None, without: str | None = 
         raise BackendError(f"there is no backend {name!r}; there are {', '.join(EXAMPLES)}")
     if server is not None and without is not None:
         raise BackendError("--without takes a safeguard out of timersim's own server; it can't be used with --server")
-    if name.startswith("torch-") and (server or without):
+    options = {"server": server, "without": without}
+    spec = {"name": name} | {key: value for key, value in options.items() if value is not None}
+    if name.startswith("torch-") and len(spec) > 1:
         raise BackendError(f"{name} runs torch's own server; it takes no other, and none can be left out of it")
-    spec = {"name": name} | ({"server": server} if server else {}) | ({"without": without} if without else {})
     if name.startswith("torch-"):
         from timersim.backends.torch import TorchBackend
 
         return TorchBackend("local", pin=pin, spec=spec)
-    maker = load_server(server) if server else None
+    maker = None if server is None else load_server(server)
     if isinstance(maker, Backend):
         return maker
     return _timersim_backend(maker or _own_server(name, without), pin, spec)
@@ -48,8 +49,8 @@ def make_backend(name: str, *, server: str | None = None, without: str | None = 
 
 def from_spec(spec: Mapping[str, Any]) -> Backend:
     """Makes the backend of a saved schedule; raises BackendError where that cannot be."""
-    unknown = spec.keys() - {"name", "server", "without"}
-    if unknown or not isinstance(spec.get("name"), str):
+    are_known = "name" in spec and not spec.keys() - {"name", "server", "without"}
+    if not are_known or not all(isinstance(value, str) for value in spec.values()):
         raise BackendError(f"a saved backend has a name, a server or a safeguard taken out, not: {dict(spec)!r}")
     return make_backend(spec["name"], server=spec.get("server"), without=spec.get("without"))
 
@@ -59,16 +60,16 @@ def load_server(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise BackendError(f"a server is named MODULE:NAME, as in my_module:my_server: {name!r}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
         value: Any = import_module(module)
         for part in attribute.split("."):
             value = getattr(value, part)
     except AttributeError:
         raise BackendError(f"the server {name!r} can't be found: {module} has no {attribute!r}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BackendError(f"the server {name!r} can't be imported: {type(error).__name__}: {error}") from None
     return value
 

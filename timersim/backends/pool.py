@@ -6,12 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import timersim
 from timersim.backends import zygote
+
+END_LIMIT = 5.0
+"""Seconds that the zygote has to end its workers and itself."""
 
 
 class PoolError(RuntimeError):
@@ -30,7 +34,10 @@ class Worker:
 
     def send(self, *command: Any) -> None:
         """Gives it a command."""
-        self.commands.send(pickle.dumps(command))
+        try:
+            self.commands.send(pickle.dumps(command))
+        except OSError as error:
+            raise PoolError(f"the worker with pid {self.pid} can't be told to {command[0]}: {error.strerror}") from None
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
@@ -59,9 +66,11 @@ class Pool:
                 [sys.executable, "-I", "-S", zygote.__file__, str(theirs.fileno()), str(root)],
                 pass_fds=[theirs.fileno(), *fds],
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for who started it
             )
         self._control = ours
-        ours.send(pickled)
+        self._end = weakref.finalize(self, _end, ours, self._process)
+        self._send(pickled)
         if self._receive() != b"ready":
             raise PoolError("the zygote ended before it was ready")
 
@@ -85,7 +94,7 @@ class Pool:
         """Takes the exit status of a worker that is dead, as a negative signal number or a code."""
         del self._out[worker.pid]
         worker.close()
-        self._control.send(pickle.dumps(("wait", worker.pid)))
+        self._send(pickle.dumps(("wait", worker.pid)))
         return int(pickle.loads(self._receive()))
 
     def strays(self) -> list[int]:
@@ -100,14 +109,13 @@ class Pool:
             worker.close()
         self._idle.clear()
         self._out.clear()
-        self._control.close()
-        self._process.wait()
+        self._end()
 
     def _fork(self) -> Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
-                socket.send_fds(self._control, [pickle.dumps(("fork",))], [theirs.fileno()])
+                self._send(pickle.dumps(("fork",)), theirs.fileno())
                 pid = int(pickle.loads(self._receive()))
             if ours.recv(zygote.MESSAGE_LIMIT) != b"ready":
                 raise PoolError(f"the worker with pid {pid} ended before it was ready")
@@ -117,8 +125,27 @@ class Pool:
         self.forks += 1
         return Worker(pid, ours)
 
+    def _send(self, message: bytes, *fds: int) -> None:
+        try:
+            socket.send_fds(self._control, [message], fds)
+        except OSError as error:
+            raise PoolError(f"the zygote can't be asked: {error.strerror}") from None
+
     def _receive(self) -> bytes:
-        message = self._control.recv(zygote.MESSAGE_LIMIT)
+        try:
+            message = self._control.recv(zygote.MESSAGE_LIMIT)
+        except ConnectionError:
+            message = b""
         if not message:
-            raise PoolError(f"the zygote has ended: exit status {self._process.wait()}")
+            raise PoolError("the zygote has ended")
         return message
+
+
+def _end(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    """Lets the zygote end itself and its workers; one that does not is killed, and takes them along."""
+    control.close()
+    try:
+        process.wait(END_LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -88,10 +88,14 @@ class ProcessBackend(Backend):
             if self._pin:
                 self._cores = os.sched_getaffinity(0)
                 os.sched_setaffinity(0, {min(self._cores)})
-            self._wire = QueueWire()
-            self._pool = Pool(*self._wire.to_pass())
-            for worker in [self._pool.take() for _ in range(3)]:
-                self._pool.give_back(worker)
+            try:
+                self._wire = QueueWire()
+                self._pool = Pool(*self._wire.to_pass())
+                for worker in [self._pool.take() for _ in range(3)]:
+                    self._pool.give_back(worker)
+            except BaseException:
+                self.close()
+                raise
 
     @contextmanager
     def open(self) -> Iterator[World]:

@@ -93,8 +93,7 @@ def _die_with(zygote: int) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
     try:
         serve(socket.socket(fileno=int(sys.argv[1])))
-    except BrokenPipeError:
+    except ConnectionError:
         sys.exit(1)  # who asked is gone

@@ -28,6 +28,7 @@ class Finding:
     found_at: int
     violation: InvariantViolation | None
     replay: str = ""
+    is_shrunk: bool = True
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -47,11 +48,9 @@ class Finding:
         """Returns the failing test case as a person reads it."""
         headline = self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"
         faults = f"fault needed: {', '.join(self.faults)}" if self.faults else "no fault needed"
-        lines = [
-            headline,
-            f"  found after {_plural(self.examples, 'schedule')},"
-            f" {_plural(self.found_at, 'operation')} shrunk to {len(self.schedule)}; {faults}",
-        ]
+        shrunk = f"shrunk to {len(self.schedule)}" if self.is_shrunk else "not shrunk"
+        found = f"{_plural(self.examples, 'schedule')}, {_plural(self.found_at, 'operation')} {shrunk}"
+        lines = [headline, f"  found after {found}; {faults}"]
         if len(self.invariants) > 1:
             lines.append(f"  breaks as well: {', '.join(self.invariants[1:])}")
         lines.append(f"  {self.schedule!r}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timersim.lab.invariants import INVARIANTS
 from timersim.lab.schedule import Schedule, ScheduleError, to_object
 
 SUFFIX = ".timersim.json"
@@ -53,8 +54,10 @@ def load(path: Path) -> SavedSchedule:
     if not isinstance(content, dict) or content.get("timersim") != VERSION:
         raise ScheduleError(f'{path} is no saved schedule: it has no "timersim": {VERSION}')
     invariants, backend = content.get("invariants"), content.get("backend")
-    if not isinstance(invariants, list) or not all(isinstance(name, str) for name in invariants):
+    if not isinstance(invariants, list) or not invariants or not all(isinstance(name, str) for name in invariants):
         raise ScheduleError(f'{path} is no saved schedule: "invariants" is no list of names')
+    if unknown := [name for name in invariants if name not in INVARIANTS]:
+        raise ScheduleError(f"{path} names an invariant that there is not: {unknown[0]!r}")
     if not isinstance(backend, dict):
         raise ScheduleError(f'{path} is no saved schedule: "backend" is no object')
     try:

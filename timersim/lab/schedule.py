@@ -9,6 +9,10 @@ CRASHES = ("sigkill", "exit")
 """How a worker can crash: killed by somebody else, or by `os._exit` of its own."""
 
 
+MOST = 1_000_000_000
+"""The largest number in an operation: thirty years of seconds."""
+
+
 class ScheduleError(ValueError):
     """Something that is no schedule."""
 
@@ -33,6 +37,8 @@ class Operation:
             value = getattr(self, name, least)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ScheduleError(f"{name} is a whole number of at least {least}: {self!r}")
+            if value > MOST:
+                raise ScheduleError(f"{name} is a whole number of at most {MOST:,}")
         if not isinstance(getattr(self, "scope", ""), str):
             raise ScheduleError(f"scope is a text: {self!r}")
         if getattr(self, "how", CRASHES[0]) not in CRASHES:
