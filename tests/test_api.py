@@ -794,3 +794,29 @@ def test_the_request_queue_may_be_somebody_elses() -> None:
 def test_a_module_has_no_client_until_it_is_configured() -> None:
     """These tests leave no client behind."""
     assert timersim.api._timer_client is None
+
+
+# Who starts and stops at once
+
+
+def test_a_hundred_starts_and_stops_at_once_leave_one_watchdog_or_none() -> None:
+    """Threads that start and stop a server as they like leave one watchdog after a start, and none after a stop."""
+    server = ListServer(clock=SystemClock())
+    before = threading.active_count()
+    for _ in range(20):
+        threads = [threading.Thread(target=call) for call in (server.start, server.stop, server.start, server.stop) * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        server.start()
+        assert threading.active_count() == before + 1
+        server.stop()
+        assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("max_interval", [0, -1, math.nan])
+def test_an_interval_that_is_none_is_refused_by_name(max_interval: float) -> None:
+    """A server that would never wait is not made."""
+    with pytest.raises(ValueError, match=r"^max_interval is a number of seconds above 0: max_interval=(0|-1|nan)$"):
+        ListServer(max_interval=max_interval)

@@ -140,6 +140,8 @@ def raises(world):
 value = 7
 """
 
+LEAVES = "raise SystemExit(0)"
+
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
@@ -164,6 +166,13 @@ value = 7
         ),
         ("check --server mine:raises", "raises(world) raised OSError: no license"),
         ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
+        ("check --server leaves:x", "the server 'leaves:x' can't be imported: SystemExit: 0"),
+        ("check --json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),
+        ("replay unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
+        (
+            "replay odd.json",
+            "a saved backend has a name, a server or a safeguard taken out, not: {'name': 'memory', 'server': 5}",
+        ),
         ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
         ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
         ("replay .", ". holds no saved schedule (NAME.timersim.json)"),
@@ -173,6 +182,10 @@ value = 7
 def test_a_bad_call_is_answered_in_a_line(arguments: str, sentence: str, tmp_path: Path) -> None:
     """What is wrong with the call is said in one line on standard error, with exit status 2."""
     (tmp_path / "mine.py").write_text(SERVERS)
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    saved = {"timersim": 1, "invariants": ["reaped-once"], "backend": {"name": "memory", "server": 5}, "schedule": []}
+    (tmp_path / "odd.json").write_text(json.dumps(saved))
+    (tmp_path / "unknown.json").write_text(json.dumps(saved | {"invariants": ["luck"]}))
 
     done = timersim(*arguments.split(), cwd=tmp_path)
 
@@ -219,6 +232,26 @@ def test_a_folder_that_cannot_be_written_costs_the_file_alone(tmp_path: Path) ->
     assert done.returncode == 1
     assert '  replay: @example(Schedule([Acquire(0, "s0", after=0)]))' in done.stdout.splitlines()
     assert "timersim-failures can't be written" in done.stderr
+
+
+def test_an_empty_name_is_no_server(tmp_path: Path) -> None:
+    """`--server ""` is a wrong call, and not a check of timersim's own server."""
+    done = timersim("check", "--server", "", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
+    """`timersim check | head -1` ends without a word about the pipe."""
+    command = [*TIMERSIM, "check", "--backend", "memory"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
 
 
 def test_the_help_teaches(tmp_path: Path) -> None:

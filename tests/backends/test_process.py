@@ -1,7 +1,10 @@
 """Real workers, really killed, while time is virtual."""
 
+import gc
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -247,3 +250,60 @@ def test_an_unknown_transport_is_refused_by_name() -> None:
     """A transport that there is not is named."""
     with pytest.raises(ValueError, match=r"^the transport is local: transport='pigeon'$"):
         ProcessBackend("pigeon")  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_stopped_zygote_does_not_keep_its_backend_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zygote that does not end within its limit is killed, and its workers with it."""
+    monkeypatch.setattr("timersim.backends.pool.END_LIMIT", 0.2)
+    backend = ProcessBackend()
+    backend.warm()
+    zygote = zygote_of(backend)
+    processes = [zygote, *zygote.children()]
+    zygote.suspend()
+
+    backend.close()
+
+    assert gone_within(processes, LIMIT)
+
+
+def test_a_backend_that_is_dropped_leaves_nobody() -> None:
+    """A backend that nobody closed ends its processes when it is collected."""
+    backend = ProcessBackend()
+    backend.warm()
+    zygote = zygote_of(backend)
+    processes = [zygote, *zygote.children()]
+    del backend
+    gc.collect()
+
+    assert gone_within(processes, LIMIT)
+
+
+HASHES = """
+from timersim.backends.names import make_backend
+from timersim.lab import run
+from timersim.strategies import seeded_schedule
+
+for name in ("memory", "local"):
+    backend = make_backend(name)
+    for _ in range(2):
+        print(name, [run(seeded_schedule(3, number), backend).hash for number in range(15)])
+    backend.close()
+"""
+
+
+def test_a_trace_has_the_same_hash_in_every_process() -> None:
+    """The same schedules have the same hashes twice, and under PYTHONHASHSEED 0 and 1, in memory and on processes."""
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", HASHES],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for seed in ("0", "1")
+    ]
+
+    assert printed[0] == printed[1]
+    memory, memory_again, local, local_again = printed[0]
+    assert (memory, local) == (memory_again, local_again)

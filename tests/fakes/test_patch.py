@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from timersim.fakes import VirtualClock
-from timersim.fakes.patch import default_modules, patched
+from timersim.fakes import SpinError, VirtualClock
+from timersim.fakes.patch import PatchError, default_modules, patched
 from timersim.memory_timer import MemoryTimerServer
 
 START = 1_000_000.0
@@ -225,3 +225,66 @@ def test_by_default_the_modules_of_a_servers_classes_are_bent(stranger: Make) ->
     assert default_modules(derived.__new__(derived)) == ["a_stranger", "a_base"]
     assert default_modules(vanished()) == ["a_stranger"]
     assert default_modules(object()) == []
+
+
+BINDS = """
+import threading
+import time
+
+def default(now=time.time, *, pause=time.sleep):
+    return now, pause
+
+class Holder:
+    now = time.time
+    def method(self, read=time.monotonic):
+        return read
+
+class Worker(threading.Thread):
+    pass
+"""
+
+
+@pytest.fixture
+def binding(stranger: Callable[..., ModuleType]) -> ModuleType:
+    """Returns a module that bound what it needs in every way there is."""
+    return stranger(BINDS)
+
+
+def test_defaults_and_class_attributes_are_bent_and_put_back(binding: ModuleType) -> None:
+    """What a function or a class of the module holds of time is ours in the block, and its own after it."""
+    clock = VirtualClock(start=500)
+    before = (binding.default(), binding.Holder.now, binding.Holder().method())
+
+    with patched([binding.__name__], clock, lambda pid, number: None):
+        now, pause = binding.default()
+        pause(5)
+        assert (now(), binding.Holder.now(), binding.Holder().method()()) == (505, 505, 505)
+
+    assert (binding.default(), binding.Holder.now, binding.Holder().method()) == before
+
+
+def test_a_subclass_of_thread_is_refused_when_one_is_made(binding: ModuleType) -> None:
+    """A module with a subclass of Thread may be bent; only who makes one is told that it stays in real time."""
+    with patched([binding.__name__], VirtualClock(), lambda pid, number: None), pytest.raises(PatchError) as raised:
+        binding.Worker()
+
+    assert str(raised.value) == (
+        f"{binding.__name__}.Worker is a subclass of threading.Thread, which stays in real time;"
+        " let it have a thread (threading.Thread(target=…)) instead of being one"
+    )
+    assert not binding.Worker().is_alive()
+
+
+def test_who_reads_the_time_and_does_nothing_else_is_ended(binding: ModuleType) -> None:
+    """A loop until a time that never comes by itself is ended as spinning, and does not hang the world."""
+    clock = VirtualClock(start=500)
+
+    with patched([binding.__name__], clock, lambda pid, number: None):
+
+        def busy() -> None:
+            while binding.time.time() < 501:
+                pass
+
+        clock.spawn(busy, name="busy")
+        with pytest.raises(SpinError, match=r"^spins: 'busy' waited 100000 times for what was there already"):
+            clock.advance(5)

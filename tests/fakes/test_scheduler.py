@@ -678,3 +678,11 @@ def test_the_same_program_runs_in_the_same_order_everywhere() -> None:
 
     assert outputs[0] == outputs[1]
     assert outputs[0].count("red") > 5
+
+
+def test_what_was_taken_back_does_not_pile_up(clock: VirtualClock) -> None:
+    """Calls that were cancelled leave the heap: it holds little more than what is due."""
+    for _ in range(10_000):
+        clock.call_later(60, lambda: None).cancel()
+
+    assert len(clock._heap) <= 130

@@ -614,3 +614,24 @@ def test_an_exception_of_a_thread_stops_the_run() -> None:
         clock.advance(1)
 
     assert raised.value.__notes__ == ["in task 'divider' at t=1000000.0"]
+
+
+def test_who_gave_up_takes_nobodys_ticket_along() -> None:
+    """A waiter whose time is over leaves the others waiting: the next notification is theirs."""
+    clock = VirtualClock(start=100)
+    condition = VirtualThreading(clock).Condition()
+    woken: list[tuple[str, float]] = []
+
+    def wait(name: str, timeout: float) -> None:
+        with condition:
+            condition.wait(timeout)
+        woken.append((name, clock.monotonic()))
+
+    clock.spawn(lambda: wait("patient", 50), name="patient")
+    clock.spawn(lambda: wait("hasty", 1), name="hasty")
+    clock.advance(2)
+    with condition:
+        condition.notify()
+    clock.advance(100)
+
+    assert woken == [("hasty", 101), ("patient", 102)]

@@ -69,7 +69,7 @@ class Pool:
                 process_group=0,  # Ctrl-C is for who started it
             )
         self._control = ours
-        self._end = weakref.finalize(self, _end, ours, self._process)
+        self._end = weakref.finalize(self, _end, ours, self._process, self._idle, self._out)
         self._send(pickled)
         if self._receive() != b"ready":
             raise PoolError("the zygote ended before it was ready")
@@ -105,10 +105,6 @@ class Pool:
 
     def close(self) -> None:
         """Ends every worker and the zygote, and waits for its end."""
-        for worker in (*self._idle, *self._out.values()):
-            worker.close()
-        self._idle.clear()
-        self._out.clear()
         self._end()
 
     def _fork(self) -> Worker:
@@ -141,8 +137,14 @@ class Pool:
         return message
 
 
-def _end(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+def _end(
+    control: socket.socket, process: "subprocess.Popen[bytes]", idle: list[Worker], out: dict[int, Worker]
+) -> None:
     """Lets the zygote end itself and its workers; one that does not is killed, and takes them along."""
+    for worker in (*idle, *out.values()):
+        worker.close()
+    idle.clear()
+    out.clear()
     control.close()
     try:
         process.wait(END_LIMIT)
