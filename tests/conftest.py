@@ -1,7 +1,7 @@
 """What holds for the whole suite: it leaves nothing behind, neither processes nor threads, files nor folders."""
 
 import tempfile
-from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import settings
@@ -21,9 +21,19 @@ def pytest_unconfigure() -> None:
     _home.cleanup()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nothing_outlives_the_suite() -> Iterator[None]:
-    """Fails the last test where anything outlives the suite."""
-    with watch_leftovers() as left:
-        yield
-    assert left == []
+_watch = ExitStack()
+_left: list[str] = []
+
+
+def pytest_sessionstart() -> None:
+    """Notes what there is before the first test."""
+    global _left
+    _left = _watch.enter_context(watch_leftovers())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the session where anything outlives the last test."""
+    _watch.close()
+    if _left:
+        print(f"\nleft behind by the suite: {', '.join(_left)}")  # noqa: T201 - where no report comes any more
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
