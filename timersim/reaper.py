@@ -128,7 +128,7 @@ class _PsutilIncarnation(Incarnation):
 
 
 class ProcessReaper:
-    """Reaps processes of this machine with SIGKILL, each by its incarnation.
+    """Reaps processes of this machine, with SIGKILL unless told otherwise, each by its incarnation.
 
     `watch` ties a pid to the life that it has now; a reap signals that life or nobody.
 
@@ -181,8 +181,8 @@ class ProcessReaper:
         if known is not None:
             known.close()
 
-    def __call__(self, pid: int) -> bool:
-        """Kills the watched incarnation of `pid` and sees it dead; returns whether it is gone.
+    def __call__(self, pid: int, number: int = signal.SIGKILL) -> bool:
+        """Signals the watched incarnation of `pid` and sees it dead; returns whether it is gone.
 
         A pid that nobody watched is watched first. False: it would not die within DEATH_LIMIT, or we
         lack the permission. Raises NotReapableError as `watch` does.
@@ -192,7 +192,7 @@ class ProcessReaper:
         incarnation = self._watched[pid]
         try:
             if incarnation.alive:
-                incarnation.send_signal(signal.SIGKILL)
+                incarnation.send_signal(number)
         except ProcessLookupError:
             return True
         except PermissionError:

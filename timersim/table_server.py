@@ -37,7 +37,7 @@ class TableTimerServer(TimerServer):
             if reason is not None:
                 logger.warning("Refused a request: %s", reason)
             elif request.expiration_time < 0:
-                self._timers.disarm((request.worker_id, request.scope_id))
+                self._disarm(request)
             else:
                 self._arm(request, float(request.expiration_time) - wall + monotonic)
 
@@ -65,6 +65,9 @@ class TableTimerServer(TimerServer):
         self._timers.arm((request.worker_id, request.scope_id), expiration)
         if expiration <= self._judged:
             self._judged = -math.inf
+
+    def _disarm(self, request: TimerRequest) -> None:
+        self._timers.disarm((request.worker_id, request.scope_id))
 
     def _next_expiration(self) -> float | None:
         return self._timers.next_expiration(after=self._judged)

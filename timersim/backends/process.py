@@ -227,7 +227,7 @@ class _RecordedReaper(ProcessReaper):
         super().__init__(clock=clock)
         self.record: Callable[[int], bool] = self.kill
 
-    def __call__(self, pid: int) -> bool:
+    def __call__(self, pid: int, number: int = signal.SIGKILL) -> bool:
         return self.record(pid)
 
     def kill(self, pid: int) -> bool:

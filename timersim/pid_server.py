@@ -1,0 +1,69 @@
+"""A timer server whose workers are processes of this machine, known by their pid."""
+
+import errno
+from typing import Any
+
+from timersim.api import RequestQueue, TimerRequest, shown
+from timersim.clock import Clock
+from timersim.reaper import ProcessReaper
+from timersim.table_server import TableTimerServer
+
+
+class PidTimerServer(TableTimerServer):
+    """Ties each worker to the life that its pid has when its acquire is registered, and reaps that life alone.
+
+    A pid's next bearer is safe: a worker that is gone loses its timers. A pid of 1 or below and the
+    server's own are refused.
+    """
+
+    def __init__(
+        self,
+        request_queue: RequestQueue,
+        max_interval: float,
+        daemon: bool = True,  # noqa: FBT001, FBT002 - torch's signature
+        *,
+        clock: Clock | None = None,
+        reaper: ProcessReaper | None = None,
+    ) -> None:
+        super().__init__(request_queue, max_interval, daemon, clock=clock)
+        self._reaper = reaper or ProcessReaper(clock=clock)
+
+    def clear_timers(self, worker_ids: set[Any]) -> None:
+        """Forgets every timer of these workers, and what tied them to their pids."""
+        super().clear_timers(worker_ids)
+        for pid in worker_ids:
+            self._reaper.forget(pid)
+
+    def _reap_worker(self, worker_id: int) -> bool:
+        return self._reaper(worker_id)
+
+    def _disarm(self, request: TimerRequest) -> None:
+        super()._disarm(request)
+        if not self._timers.scopes(request.worker_id):
+            self._reaper.forget(request.worker_id)
+
+    def _admit(self, request: TimerRequest) -> str | None:
+        reason = super()._admit(request)
+        if reason is not None:
+            return reason
+        pid = request.worker_id
+        if isinstance(pid, bool) or not isinstance(pid, int):
+            return f"worker_id is not a pid: {shown(pid)}"
+        if request.expiration_time < 0:
+            return None
+        if self._reaper.is_over(pid):
+            self._timers.disarm_worker(pid)
+        try:
+            return None if self._watch(pid) else f"no such process: pid={pid}"
+        except (ValueError, OverflowError, OSError) as error:
+            return str(error)
+
+    def _watch(self, pid: int) -> bool:
+        """Ties the pid to its life; where descriptors have run out, those of the dead are given back first."""
+        try:
+            return self._reaper.watch(pid)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+        self.clear_timers({worker for worker in self._reaper.watched() if self._reaper.is_over(worker)})
+        return self._reaper.watch(pid)
