@@ -210,6 +210,10 @@ class FileTimerServer(PidTimerServer):
         super().register_timers(timer_requests)
         self._signals = {key: number for key, number in self._signals.items() if key in self._timers}
 
+    def clear_timers(self, worker_pids: set[int]) -> None:
+        """Forgets every timer of these workers, and what tied them to their pids."""
+        super().clear_timers(worker_pids)
+
     def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
         """Returns by worker the timers with an expiration of `deadline` or earlier, a wall-clock instant."""
         return {
