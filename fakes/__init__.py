@@ -7,7 +7,8 @@ from timersim.lazy import attach
 if TYPE_CHECKING:
     from timersim.fakes.backend import SimulatedBackend
     from timersim.fakes.clock import VirtualClock
-    from timersim.fakes.scheduler import Deadlock, HoldTimeout, SpinError
+    from timersim.fakes.scheduler import Deadlock, SpinError
+    from timersim.fakes.waiting import HoldTimeout
     from timersim.fakes.workers import FakeWorkers
     from timersim.fakes.world import SimulatedWorld, simulated_world
 
@@ -27,7 +28,8 @@ __getattr__, __dir__ = attach(
     {
         "backend": ("SimulatedBackend",),
         "clock": ("VirtualClock",),
-        "scheduler": ("Deadlock", "HoldTimeout", "SpinError"),
+        "scheduler": ("Deadlock", "SpinError"),
+        "waiting": ("HoldTimeout",),
         "workers": ("FakeWorkers",),
         "world": ("SimulatedWorld", "simulated_world"),
     },

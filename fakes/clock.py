@@ -7,11 +7,12 @@ every task is blocked on the clock, time jumps to the next due instant.
 from collections.abc import Callable
 
 from timersim.clock import Clock
-from timersim.fakes.scheduler import SECOND, Deadlock, Scheduler, nanoseconds
+from timersim.fakes.scheduler import SECOND, Deadlock, nanoseconds
 from timersim.fakes.tasks import Call
+from timersim.fakes.waiting import Waiting
 
 
-class VirtualClock(Scheduler, Clock):
+class VirtualClock(Waiting, Clock):
     """A clock whose time passes only when it is told to, and then at once.
 
     `start` is where both hands begin, in seconds: well above 0, since to torch a negative expiration means a

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from timersim.clock import Clock, SystemClock, Task
-from timersim.fakes import HoldTimeout, SpinError, VirtualClock, scheduler
+from timersim.fakes import HoldTimeout, SpinError, VirtualClock, waiting
 from timersim.fakes.scheduler import MAX_TURNS
 from timersim.fakes.tasks import TaskGroup
 
@@ -573,7 +573,7 @@ def test_a_hold_has_a_limit_that_names_who_owes_what(
     clock: VirtualClock, pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that does not come within HOLD_LIMIT raises HoldTimeout, with who owes what."""
-    monkeypatch.setattr(scheduler, "HOLD_LIMIT", 0.05)
+    monkeypatch.setattr(waiting, "HOLD_LIMIT", 0.05)
     silent = pipes[0][0]
 
     with (
@@ -591,7 +591,7 @@ def test_the_hold_of_a_task_has_a_limit(
     clock: VirtualClock, pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HoldTimeout leaves the task that holds, and `advance` with it; the clock can be used again."""
-    monkeypatch.setattr(scheduler, "HOLD_LIMIT", 0.05)
+    monkeypatch.setattr(waiting, "HOLD_LIMIT", 0.05)
     silent = pipes[0][0]
 
     def ask() -> None:
@@ -612,7 +612,7 @@ def test_chatter_of_others_does_not_extend_a_hold(
     clock: VirtualClock, pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit counts from the beginning of the wait: what others say meanwhile does not renew it."""
-    monkeypatch.setattr(scheduler, "HOLD_LIMIT", 0.1)
+    monkeypatch.setattr(waiting, "HOLD_LIMIT", 0.1)
     (silent, _), (chatter, talk) = pipes
     os.write(talk, b"x")
     give_up = time.monotonic() + 1
