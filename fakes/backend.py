@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.patch import importable
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.servers import Server, ServerMaker
 from timersim.fakes.tasks import Call, TaskGroup
@@ -24,6 +25,7 @@ from timersim.lab.record import (
     ServerStopping,
 )
 from timersim.lab.schedule import OPERATIONS, Operation
+from timersim.local_timer import MultiprocessingRequestQueue
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
 from timersim.timer_table import TimerTable
 
@@ -59,7 +61,7 @@ class SimulatedBackend(Backend):
         self.operations: frozenset[type[Operation]] = frozenset(OPERATIONS.values())
         is_ours = isinstance(server, type) and issubclass(server, MemoryTimerServer)
         self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
-        self._patch = patch
+        self._patch = importable(patch)
         self._spec = spec
 
     def __repr__(self) -> str:
@@ -87,7 +89,7 @@ class VirtualRun(World):
         max_interval: int,
         clock: VirtualClock,
         *,
-        queue: Any = None,
+        mp_queue: Any = None,
         end: Callable[[int], bool] | None = None,
         reap: Callable[[Any], bool] | None = None,
     ) -> None:
@@ -96,7 +98,12 @@ class VirtualRun(World):
         self.recorder = Recorder(self._now)
         self.workers = FakeWorkers(self.recorder, end)
         self.seat = SimulatedWorld(
-            max_interval=max_interval, clock=clock, queue=queue, reap=reap or self.workers.reap, kill=self.workers.kill
+            max_interval=max_interval,
+            clock=clock,
+            queue=None if mp_queue is None else MultiprocessingRequestQueue(mp_queue, clock=clock),
+            mp_queue=mp_queue,
+            reap=reap or self.workers.reap,
+            kill=self.workers.kill,
         )
         self._server = _ServerControl(self.recorder, clock, self.seat.group, self.workers)
 

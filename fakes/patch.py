@@ -88,6 +88,18 @@ class PatchError(TypeError):
     """A module that cannot be bent to our time; the text says why."""
 
 
+def importable(modules: Sequence[str] | None) -> Sequence[str] | None:
+    """Returns the modules that are to be bent; raises ValueError for a name that is none, before anything runs."""
+    if isinstance(modules, str):
+        raise ValueError(f"patch is a list of the names of modules: patch={modules!r}")
+    for name in modules or ():
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ValueError(f"patch names a module that can't be imported: {error}") from None
+    return modules
+
+
 def default_modules(server: object) -> list[str]:
     """Returns the modules of a server's class and of its bases, without the standard library's and timersim's.
 

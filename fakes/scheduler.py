@@ -227,10 +227,10 @@ class Scheduler(ABC):
         group = task.group
         if group is not None:
             group.tasks.pop(task, None)
-        if error is None or isinstance(error, SystemExit):
-            return
-        if group is not None and group.on_error is not None and isinstance(error, Exception):
+        if group is not None and group.on_error is not None and isinstance(error, Exception | SystemExit):
             group.on_error(task, error)
+            return
+        if error is None or isinstance(error, SystemExit):
             return
         error.add_note(f"in task {task.name!r} at t={self._now / SECOND!r}")
         raise error

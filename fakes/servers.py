@@ -14,7 +14,7 @@ class Server(Protocol):
 
 
 ServerMaker = Callable[..., Any]
-"""`server(world)` that returns a server, or a class with the constructor of `MemoryTimerServer`."""
+"""`server(world)` that returns a server, or a class that is made as `MemoryTimerServer` or `LocalTimerServer` is."""
 
 
 class ServerError(TypeError):
@@ -40,10 +40,11 @@ def make_server(server: ServerMaker, world: Any) -> Any:
 
 def _construct(server: type, name: str, world: Any) -> Any:
     signature = _signature(server, name)
+    queue = getattr(world, "mp_queue", None) or world.queue
     offered = {"clock": world.clock, "reaper": world.reap}
     accepted = {key: value for key, value in offered.items() if key in signature.parameters}
     try:
-        signature.bind(world.queue, world.max_interval, **accepted)
+        signature.bind(queue, world.max_interval, **accepted)
     except TypeError as error:
         call = ", ".join(["queue", "max_interval", *(f"{key}=…" for key in accepted)])
         raise ServerError(
@@ -53,7 +54,7 @@ def _construct(server: type, name: str, world: Any) -> Any:
         methods = ", ".join(sorted(server.__abstractmethods__))  # type: ignore[attr-defined]  # an abstract class has them
         raise ServerError(f"{name} is no server: it lacks {methods}")
     try:
-        return server(world.queue, world.max_interval, **accepted)
+        return server(queue, world.max_interval, **accepted)
     except (Exception, SystemExit) as error:
         raise ServerError(f"{name}(queue, max_interval) raised {type(error).__name__}: {error}") from error
 

@@ -14,6 +14,9 @@ from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient, MemoryT
 class SimulatedWorld:
     """What a server is made in: `clock`, `queue`, `max_interval` and `reap(worker_id)`.
 
+    `queue` is a `RequestQueue`: `size()`, and `get(n, timeout)` for up to n requests. With real workers `mp_queue` is
+    the same as a `multiprocessing.Queue` has it.
+
     `reap` is the simulated kernel's hand: what the server's own `os.kill`, `scancel` or pod deletion would have
     done. `server` is the watchdog itself, once it was made.
     """
@@ -24,11 +27,13 @@ class SimulatedWorld:
         max_interval: float = 60,
         clock: VirtualClock | None = None,
         queue: Any = None,
+        mp_queue: Any = None,
         reap: Callable[[Any], bool] | None = None,
         kill: Callable[[int, int], None] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.queue = queue or MemoryRequestQueue(clock=self.clock)
+        self.mp_queue = mp_queue
         self.max_interval = max_interval
         self.reap = reap or _gone_at_once
         self.kill = kill or (lambda pid, number: None)

@@ -167,6 +167,7 @@ LEAVES = "raise SystemExit(0)"
         ("check --server mine:raises", "raises(world) raised OSError: no license"),
         ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
         ("check --server leaves:x", "the server 'leaves:x' can't be imported: SystemExit: 0"),
+        ("check --server mine.py:Good", "give the module, not the file: mine:Good"),
         ("check --json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),
         ("replay unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
         (
@@ -215,7 +216,7 @@ def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, tmp_path: P
         output, errors = process.communicate(timeout=20)
 
     assert process.returncode == 130, errors
-    assert output.splitlines()[0].endswith("interrupted")
+    assert output.splitlines()[0].startswith(backend)
     assert output.splitlines()[-1].startswith("Interrupted: ")
     assert output.splitlines()[-1].endswith("Nothing left behind.")
     assert "Traceback" not in errors

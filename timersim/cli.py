@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, from_spec, make_backend
 from timersim.fakes.broken_servers import ABLATIONS
@@ -33,8 +34,6 @@ FAILURES = Path("timersim-failures")
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
-    help="A laboratory for timers and watchdogs.\n\nExit status: 0 every invariant held, 1 something is broken,"
-    " 2 the call or the environment is wrong.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -71,11 +70,30 @@ def main() -> None:
     sys.exit(status or 0)
 
 
+@app.callback()
+def timersim_(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is, and end.", is_eager=True)
+    ] = False,
+) -> None:
+    """A laboratory for timers and watchdogs.
+
+    Exit status: 0 every invariant held, 1 something is broken, 2 the call or the environment is wrong.
+    """
+    if version:
+        out.print(f"timersim {__version__}")
+        raise typer.Exit
+
+
 @app.command(short_help="Search for what breaks a watchdog.")
 def check(
     backend: Annotated[
         list[str] | None,
-        typer.Option(help=f"What to run on: {', '.join(EXAMPLES)}. May be repeated. [default: {', '.join(DEFAULTS)}]"),
+        typer.Option(
+            metavar="NAME",
+            help=f"What to run on: {', '.join(EXAMPLES)}. May be repeated. [default: {', '.join(DEFAULTS)}]",
+        ),
     ] = None,
     server: Annotated[
         str | None,
@@ -88,10 +106,13 @@ def check(
     examples: Annotated[
         int | None,
         typer.Option(
-            help=f"Schedules on each backend. [default: {', '.join(f'{n} on {b}' for b, n in EXAMPLES.items())}]"
+            metavar="N",
+            help=f"Schedules on each backend. [default: {', '.join(f'{n} on {b}' for b, n in EXAMPLES.items())}]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws other schedules; the same one draws the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Another seed draws other schedules; the same one draws the same.")
+    ] = 0,
     json_file: Annotated[
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
@@ -99,7 +120,7 @@ def check(
 ) -> int:
     """Search for what breaks a watchdog: generated schedules, on simulated and on real workers.
 
-    Each broken invariant is reported once, with the smallest schedule that breaks it, and saved to be replayed:
+    Each broken invariant is reported once, with the smallest schedule that breaks it and the line that replays it.
 
     timersim check                                       timersim's own servers
 
@@ -124,9 +145,7 @@ def check(
         if report.is_interrupted:
             break
     findings = [finding for report in reports for finding in report.findings]
-    for report in reports:
-        for finding in (*report.findings, *report.known):
-            _save(finding, report)
+    _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
     for line in _table(reports):
         text.print(line)
     for finding in findings:
@@ -142,7 +161,7 @@ def check(
 @app.command(short_help="Run saved schedules again.")
 def replay(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE|DIR...", help=f"Saved schedules (NAME{SUFFIX}), or folders of them.")
+        list[Path], typer.Argument(metavar="FILE|DIR", help=f"Saved schedules (NAME{SUFFIX}), or folders of them.")
     ],
 ) -> int:
     """Run saved schedules again: each STILL FAILS, or is FIXED.
@@ -205,9 +224,7 @@ def _progress(name: str, examples: int) -> Iterator[Any]:
 def _summary(report: Report, *, is_real: bool) -> str:
     kills = f"{report.kills:,} real SIGKILLs" if is_real else f"{report.reaps:,} reaps"
     done = f"{report.examples:>6,} schedules {report.operations:>8,} operations"
-    return f"{report.backend:<12}{done} {report.seconds:>6.1f} s {kills:>18}" + (
-        "   interrupted" if report.is_interrupted else ""
-    )
+    return f"{report.backend:<12}{done} {report.seconds:>6.1f} s {kills:>18}"
 
 
 def _table(reports: Sequence[Report]) -> Iterator[str]:
@@ -243,36 +260,39 @@ def _conclude(
     done = (
         f"{schedules:,} schedules, "
         + (f"{kills:,} real kills, " if kills else "")
-        + f"{sum(r.seconds for r in reports):.0f} s"
+        + f"{sum(r.seconds for r in reports):.0f} s."
     )
-    behind = f"Left behind: {', '.join(left)}." if left else "Nothing left behind."
+    broken = {name for finding in findings for name in finding.invariants}
+    behind = "" if "nothing-left" in broken else " Nothing left behind."
+    if left:
+        behind = f" Left behind: {escape(', '.join(left))}."
     known = sum(len(report.known) for report in reports)
     if any(report.is_interrupted for report in reports):
-        text.print(f"\nInterrupted: {done}. {behind}")
+        text.print(f"\nInterrupted: {done}{behind}", soft_wrap=False)
     elif findings:
-        invariants = sorted({name for finding in findings for name in finding.invariants}, key=list(INVARIANTS).index)
-        text.print(f"\n[red]Broken[/]: {', '.join(invariants)}. {done}. {behind}")
+        names = ", ".join(name for name in INVARIANTS if name in broken)
+        text.print(f"\n[red]Broken[/]: {names}. {done}{behind}", soft_wrap=False)
     else:
         also = f" ({known} known)" if known else ""
-        text.print(f"[green]Every invariant held[/]{also}: {done}. {behind}")
+        text.print(f"[green]Every invariant held[/]{also}: {done}{behind}", soft_wrap=False)
         if is_own:
             text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
             text.print("      your own server      timersim check --server my_module:my_server")
 
 
-def _save(finding: Finding, report: Report) -> None:
-    """Saves a failing test case where its backend can be made again; else it is replayed by pasting it."""
-    finding.replay = f"@example({finding.schedule!r})"
-    if report.backend_spec is None:
-        return
-    try:
-        path = finding.saved(report.backend_spec).save(FAILURES)
-    except OSError as error:
-        err.print(
-            f"timersim: {FAILURES} can't be written: {error.strerror}; replay by pasting the line below", style="yellow"
-        )
-    else:
-        finding.replay = f"timersim replay {path}"
+def _save(found: Sequence[tuple[Finding, Report]]) -> None:
+    """Saves failing test cases whose backend can be made again; the others are replayed by pasting them."""
+    complaint = ""
+    for finding, report in found:
+        finding.replay = f"@example({finding.schedule!r})"
+        if report.backend_spec is None:
+            continue
+        try:
+            finding.replay = f"timersim replay {finding.saved(report.backend_spec).save(FAILURES)}"
+        except OSError as error:
+            complaint = f"timersim: {FAILURES} can't be written: {error.strerror}; replay by pasting the lines below"
+    if complaint:
+        err.print(complaint, style="yellow")
 
 
 def _saved_files(path: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -225,22 +224,26 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
     backend.close()
 
 
+DRIVER = """
+import signal
+import psutil
+from timersim.backends import ProcessBackend
+
+backend = ProcessBackend()
+backend.warm()
+zygote = psutil.Process(backend._pool.pid)
+print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
+signal.pause()
+"""
+
+
 def test_a_driver_that_is_killed_leaves_nobody() -> None:
     """SIGKILL of the process that runs the backend ends the zygote and every worker."""
-    read, write = os.pipe()
-    driver = os.fork()
-    if driver == 0:
-        backend = ProcessBackend()
-        backend.warm()
-        zygote = zygote_of(backend)
-        pids = [zygote.pid, *(child.pid for child in zygote.children())]
-        os.write(write, " ".join(map(str, pids)).encode())
-        signal.pause()
-    os.close(write)
-    processes = [psutil.Process(int(pid)) for pid in os.read(read, 4096).split()]
-    os.close(read)
-    os.kill(driver, signal.SIGKILL)
-    os.waitpid(driver, 0)
+    command = [sys.executable, "-c", DRIVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+        assert driver.stdout is not None
+        processes = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        driver.kill()
 
     assert len(processes) == 4
     assert gone_within(processes, LIMIT)

@@ -303,8 +303,17 @@ def test_a_strangers_server_keeps_its_contract(patch: list[str] | None) -> None:
         (HastyWatchdog, HUNG, "no-early-reap: worker 0 was reaped at t=2, and is due at t=5 at the earliest"),
         (ForgetfulWatchdog, RELEASED, "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=6"),
         (GrimWatchdog, HUNG, "right-set: pid 0 was to be reaped at t=6, and is no worker"),
-        (DyingWatchdog, HUNG, "reaped-in-time: worker 0 was due at t=5 and is alive at t=8"),
-        (SpinningWatchdog, HUNG, "reaped-in-time: worker 0 was due at t=5 and is alive at t=8"),
+        (
+            DyingWatchdog,
+            HUNG,
+            "reaped-in-time: worker 0 was due at t=5 and is alive at t=8; the server died at t=2: KeyError: 's'",
+        ),
+        (
+            SpinningWatchdog,
+            HUNG,
+            "reaped-in-time: worker 0 was due at t=5 and is alive at t=8; the server died at t=6:"
+            " SpinError: spins: 'watcher' ran 1000 times at one instant",
+        ),
     ],
 )
 def test_a_defect_of_a_stranger_is_found(server: type[PollingWatchdog], schedule: Schedule, headline: str) -> None:

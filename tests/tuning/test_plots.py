@@ -12,9 +12,10 @@ mpl.use("Agg")
 
 @pytest.fixture(autouse=True)
 def closed_figures() -> object:
-    """Closes what a test drew."""
+    """Closes what a test drew, and what was drawn before it."""
     from matplotlib import pyplot
 
+    pyplot.close("all")
     yield
     pyplot.close("all")
 

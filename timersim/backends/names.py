@@ -43,6 +43,8 @@ def make_backend(name: str, *, server: str | None = None, without: str | None = 
         return TorchBackend("local", pin=pin, spec=spec)
     maker = None if server is None else load_server(server)
     if isinstance(maker, Backend):
+        if name not in {"memory", maker.name}:
+            raise BackendError(f"{server} is a backend itself, {maker.name}; it can't be put on {name}")
         return maker
     return _timersim_backend(maker or _own_server(name, without), pin, spec)
 
@@ -60,6 +62,8 @@ def load_server(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise BackendError(f"a server is named MODULE:NAME, as in my_module:my_server: {name!r}")
+    if module.endswith(".py"):
+        raise BackendError(f"give the module, not the file: {module.removesuffix('.py')}:{attribute}")
     try:
         here = str(Path.cwd())
         if here not in sys.path:

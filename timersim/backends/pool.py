@@ -25,11 +25,12 @@ class PoolError(RuntimeError):
 class Worker:
     """One real process that obeys commands."""
 
-    __slots__ = ("commands", "pid", "pidfd")
+    __slots__ = ("__weakref__", "_close_pidfd", "commands", "pid", "pidfd")
 
     def __init__(self, pid: int, commands: socket.socket) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
+        self._close_pidfd = weakref.finalize(self, os.close, self.pidfd)
         self.commands = commands
 
     def send(self, *command: Any) -> None:
@@ -39,6 +40,13 @@ class Worker:
         except OSError as error:
             raise PoolError(f"the worker with pid {self.pid} can't be told to {command[0]}: {error.strerror}") from None
 
+    def answer(self) -> bytes:
+        """Returns what it answers; nothing where it has ended."""
+        try:
+            return self.commands.recv(zygote.MESSAGE_LIMIT)
+        except ConnectionError:
+            return b""
+
     def signal(self, number: int) -> None:
         """Sends it a signal."""
         signal.pidfd_send_signal(self.pidfd, number)
@@ -46,7 +54,7 @@ class Worker:
     def close(self) -> None:
         """Gives its descriptors back."""
         self.commands.close()
-        os.close(self.pidfd)
+        self._close_pidfd()
 
 
 class Pool:

@@ -13,6 +13,7 @@ from timersim.backends.mp_wire import QueueFace, QueueWire
 from timersim.backends.pool import Pool, PoolError, Worker
 from timersim.fakes.backend import VirtualRun
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.patch import importable
 from timersim.fakes.servers import ServerMaker
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
@@ -30,8 +31,9 @@ class ProcessBackend(Backend):
     """Runs a server in virtual time against real worker processes: a tick is a virtual second.
 
     A timer of an hour expires at once; the SIGKILL is real, and the death is seen by a pidfd. Workers come from a
-    pool and are used again, so a run costs one fork for each death. `server` is what `SimulatedBackend` takes; its
-    world's `queue` is a face of the `multiprocessing.Queue` into which the workers put. `contract` is what it
+    pool and are used again, so a run costs one fork for each death. `server` is what `SimulatedBackend` takes, or a
+    class with the constructor of `LocalTimerServer`; its world's `mp_queue` is a face of the
+    `multiprocessing.Queue` into which the workers put, its `queue` the same as requests. `contract` is what it
     promises; `close` ends the processes. With `pin` this process and the workers share one core until then, on
     which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
 
@@ -68,7 +70,7 @@ class ProcessBackend(Backend):
         self.operations: frozenset[type[Operation]] = frozenset(OPERATIONS.values())
         is_ours = isinstance(server, type) and issubclass(server, LocalTimerServer)
         self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
-        self._patch = patch
+        self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None
         self._spec = spec
@@ -110,6 +112,8 @@ class ProcessBackend(Backend):
         except BaseException:
             self.close()  # a run that was cut short leaves workers and messages in an unknown state
             raise
+        finally:
+            world.untie()
 
     def close(self) -> None:
         """Ends the processes; the next run starts others."""
@@ -131,7 +135,7 @@ class _ProcessRun(VirtualRun):
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock)
         self._face = QueueFace(clock)
-        super().__init__(max_interval, clock, queue=self._face, end=self._kill, reap=self._reaper)
+        super().__init__(max_interval, clock, mp_queue=self._face, end=self._kill, reap=self._reaper)
         self._reaper.record = self.workers.reap
         self._pool = pool
         self._wire = wire
@@ -175,13 +179,16 @@ class _ProcessRun(VirtualRun):
 
     def end(self) -> None:
         """Takes the survivors back, and records who is left of the dead."""
-        self._reaper.close()
         for worker, process in self._processes.items():
             if self.recorder.paused(worker):
                 process.signal(signal.SIGCONT)
             self._pool.give_back(process)
         for _ in self._pool.strays():
             self.recorder.add(Left, "a process that nobody waits for")
+
+    def untie(self) -> None:
+        """Gives the descriptors back by which the run told its workers apart."""
+        self._reaper.close()
 
     def _send(self, worker: int, scope: str, expiration: float | None, *command: Any) -> None:
         """Has the worker send a request, and lets it arrive."""
@@ -190,7 +197,7 @@ class _ProcessRun(VirtualRun):
         with self.clock.hold(f"worker {worker}: {command[0]}"):
             process.send(*command)
             self.clock.wait_readable([process.commands.fileno()], math.inf)
-            if not process.commands.recv(16):
+            if not process.answer():
                 raise PoolError(f"worker {worker} ended when told to {command[0]}")
             self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
         self._wire.pass_lock()

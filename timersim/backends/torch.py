@@ -49,4 +49,4 @@ class TorchBackend(ProcessBackend):
 def _local_server(world: Any) -> Any:
     from torch.distributed.elastic.timer import LocalTimerServer
 
-    return LocalTimerServer(world.queue, world.max_interval)
+    return LocalTimerServer(world.mp_queue, world.max_interval)

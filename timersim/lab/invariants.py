@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from timersim.lab.oracle import Account, Duty, Guard, Life
-from timersim.lab.record import Attempted, Died, Instant, Left, Record, ServerStarted, ServerStopped
+from timersim.lab.record import Attempted, Died, Instant, Left, Record, ServerFailed, ServerStarted, ServerStopped
 from timersim.lab.timeline import at_text, render
 
 
@@ -248,11 +248,11 @@ def judge(account: Account) -> tuple[list[InvariantViolation], dict[str, int]]:
 
 
 def lateness(account: Account) -> Iterator[Instant]:
-    """Yields for each owed reap that was made how many ticks it came after its worker was due."""
+    """Yields for each owed reap that was made how many ticks it came after its worker was due and the server there."""
     for duty in account.duties():
         reaped = reap_instant(account, duty.guard)
         if reaped is not None:
-            yield reaped - account.resume(max(duty.guard.due, duty.guard.arrived))
+            yield max(0, reaped - (duty.by - account.contract.reap_within))
 
 
 def reap_instant(account: Account, guard: Guard) -> Instant | None:
@@ -272,7 +272,8 @@ def _late(account: Account, duty: Duty, reaped: Instant | None) -> str:
     if reaped is None:
         death = account.deaths.get(duty.guard.life)
         seen = account.record.end if death is None else death.at
-        return f"worker {worker} was due at {due} and is alive at {at_text(seen)}"
+        why = "".join(f"; the server died at {at_text(f.at)}: {f.reason}" for f in account.record.of(ServerFailed)[:1])
+        return f"worker {worker} was due at {due} and is alive at {at_text(seen)}{why}"
     return (
         f"worker {worker} was due at {due}, had to be reaped by {at_text(duty.by)}, and was reaped at {at_text(reaped)}"
     )
