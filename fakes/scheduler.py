@@ -219,6 +219,8 @@ class Scheduler(ABC):
             self._current = outer
         if body.dead:
             self._bury(task, error)
+        elif error is not None:
+            raise error  # an interrupt that came when the task had given its turn back
 
     def _bury(self, task: VirtualTask, error: BaseException | None) -> None:
         task._alive = False

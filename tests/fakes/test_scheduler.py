@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import greenlet
 import pytest
 
 from timersim.clock import Clock, SystemClock, Task
@@ -300,6 +301,24 @@ def test_a_finally_that_raises_spares_nobody(clock: VirtualClock) -> None:
         ["unwound"],
         [],
     )
+
+
+def test_an_interrupt_between_two_tasks_is_raised(clock: VirtualClock) -> None:
+    """Ctrl-C in the moment in which a task gives its turn back stops the run, though the task lives on."""
+    main = greenlet.getcurrent()
+
+    def interrupt(event: str, switched: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:
+        if switched[1] is main:
+            greenlet.settrace(None)
+            raise KeyboardInterrupt
+
+    task = clock.spawn(lambda: clock.sleep(1), name="sleeper")
+    greenlet.settrace(interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        clock.advance(0)
+
+    assert task.alive
 
 
 def test_a_task_cannot_kill_its_own_group(clock: VirtualClock) -> None:
