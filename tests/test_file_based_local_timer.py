@@ -239,7 +239,7 @@ def test_a_client_waits_while_the_fifo_is_full(path: str) -> None:
     """A client that finds the FIFO full waits until there is room; nothing is lost, and nothing raises."""
     with closing(FifoRequestQueue(path, json.dumps)) as fifo:  # type: ignore[arg-type]  # nothing is parsed here
         fifo.make()
-        fifo.open()
+        fifo.fileno()
         assert fifo._ends is not None
         os.set_blocking(fifo._ends[1], False)
         written = 0

@@ -19,7 +19,7 @@ import pytest
 
 from timersim import Clock, LocalTimerClient, LocalTimerServer, MultiprocessingRequestQueue, TimerRequest, expires
 from timersim.fakes import VirtualClock
-from timersim.reaper import Incarnation
+from timersim.incarnation import Incarnation
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

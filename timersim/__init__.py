@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from timersim.local_timer import LocalTimerClient, LocalTimerServer, MultiprocessingRequestQueue
     from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient, MemoryTimerServer
     from timersim.reaper import ProcessReaper
+    from timersim.socket_timer import SocketTimerClient, SocketTimerServer
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,8 @@ __all__ = [
     "MultiprocessingRequestQueue",
     "ProcessReaper",
     "RequestQueue",
+    "SocketTimerClient",
+    "SocketTimerServer",
     "SystemClock",
     "TimerClient",
     "TimerRequest",
@@ -51,5 +54,6 @@ __getattr__, __dir__ = attach(
         "local_timer": ("LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"),
         "memory_timer": ("MemoryRequestQueue", "MemoryTimerClient", "MemoryTimerServer"),
         "reaper": ("ProcessReaper",),
+        "socket_timer": ("SocketTimerClient", "SocketTimerServer"),
     },
 )

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from timersim.clock import Clock, SystemClock, Task
+from timersim.turns import Turns
 
 __all__ = ["RequestQueue", "TimerClient", "TimerRequest", "TimerServer", "configure", "expires"]
 
@@ -127,7 +128,7 @@ class TimerServer(ABC):
         self._daemon = daemon
         self._clock = clock or SystemClock()
         self._watchdog_thread: Task | None = None
-        self._control = threading.Lock()
+        self._control = Turns(self._clock)
         self._stopping = threading.Event()
         self._retries: dict[Any, _Retry] = {}
         self._reading = self._read_clocks()
@@ -190,11 +191,8 @@ class TimerServer(ABC):
         if self._is_own_pass():
             yield
             return
-        self._clock.wait(lambda seconds: self._control.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)), math.inf)
-        try:
+        with self._control.take():
             yield
-        finally:
-            self._control.release()
 
     def _is_own_pass(self) -> bool:
         return _stopping_here.get() is self._stopping
@@ -272,11 +270,21 @@ class TimerServer(ABC):
         return retry is None or retry.at <= self._reading[1]
 
     def _retry_later(self, worker_id: Any) -> None:
+        """Has a worker that is not gone looked at again: when its grace is over, or as a failure, ever more rarely."""
         earlier = self._retries.get(worker_id)
-        interval = RETRY_INTERVAL if earlier is None else earlier.interval * 2
-        interval = min(interval, max(self._max_interval, RETRY_INTERVAL))
-        self._retries[worker_id] = _Retry(self._clock.monotonic() + interval, interval)
-        logger.error("Error reaping worker=[%s]. The next attempt is in %s s", worker_id, interval)
+        failures = 0 if earlier is None else earlier.failures
+        interval = self._grace_left(worker_id)
+        if interval > 0:
+            logger.info("Told worker=[%s] to end. It has %s s", worker_id, interval)
+        else:
+            interval = min(RETRY_INTERVAL * 2**failures, max(self._max_interval, RETRY_INTERVAL))
+            failures += 1
+            logger.error("Error reaping worker=[%s]. The next attempt is in %s s", worker_id, interval)
+        self._retries[worker_id] = _Retry(self._clock.monotonic() + interval, failures)
+
+    def _grace_left(self, worker_id: Any) -> float:
+        """Returns for how many seconds a worker that was told to end is not to be killed yet."""
+        return 0.0
 
     def _seconds_to_next_pass(self) -> float:
         now = self._clock.monotonic()
@@ -302,13 +310,13 @@ _stopping_here: ContextVar[threading.Event | None] = ContextVar("what ends the w
 
 
 class _Retry:
-    """When a failed reap is tried again, and how long that wait is."""
+    """When a worker that is not gone is reaped again, and how often that has failed."""
 
-    __slots__ = ("at", "interval")
+    __slots__ = ("at", "failures")
 
-    def __init__(self, at: float, interval: float) -> None:
+    def __init__(self, at: float, failures: int) -> None:
         self.at = at
-        self.interval = interval
+        self.failures = failures
 
 
 _timer_client: TimerClient | None = None

@@ -1,20 +1,18 @@
 """A FIFO as a request queue: lines of JSON, from any number of writers, of which one may write nonsense."""
 
+import fcntl
 import json
-import logging
 import os
 import select
 import stat
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from timersim.api import RequestQueue, TimerRequest, shown
-from timersim.clock import Clock, SystemClock
-from timersim.wakeup import Wakeup
-
-logger = logging.getLogger(__name__)
+from timersim.api import TimerRequest, shown
+from timersim.clock import Clock
+from timersim.descriptor_queue import DescriptorRequestQueue
+from timersim.refusals import Refusals
 
 LONGEST_LINE = select.PIPE_BUF
 """Bytes of the longest line, its newline included: no more is written in one piece."""
@@ -24,7 +22,7 @@ Parse = Callable[[dict[str, Any]], TimerRequest]
 """Makes a request of a line's JSON object; raises ValueError, TypeError or KeyError where it is none."""
 
 
-class FifoRequestQueue(RequestQueue):
+class FifoRequestQueue(DescriptorRequestQueue):
     """The reading end of a FIFO at `path`, which `make` makes; `parse` makes a request of a line's JSON object.
 
     A line that is none costs itself alone: also the valid line that follows half of one is read. It holds a
@@ -32,13 +30,12 @@ class FifoRequestQueue(RequestQueue):
     """
 
     def __init__(self, path: str, parse: Parse, *, clock: Clock | None = None) -> None:
+        super().__init__(clock=clock)
         self.path = path
         self._parse = parse
-        self._clock = clock or SystemClock()
         self._ends: tuple[int, int] | None = None
         self._buffer = bytearray()
-        self._requests: deque[TimerRequest] = deque()
-        self._wakeup = Wakeup()
+        self._refusals = Refusals(self._clock)
 
     def make(self) -> None:
         """Makes the FIFO, in the place of one that is there; raises FileExistsError for any other file."""
@@ -49,11 +46,12 @@ class FifoRequestQueue(RequestQueue):
             path.unlink()
         os.mkfifo(path)
 
-    def open(self) -> None:
-        """Opens the FIFO; nothing changes where it is open."""
+    def fileno(self) -> int:
+        """Returns the reading end, opening the FIFO where it is not open."""
         if self._ends is None:
             reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
             self._ends = reader, os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        return self._ends[0]
 
     def close(self) -> None:
         """Gives its descriptors back, and takes the FIFO away."""
@@ -61,42 +59,18 @@ class FifoRequestQueue(RequestQueue):
             for fd in self._ends:
                 os.close(fd)
             self._ends = None
-        self._wakeup.close()
         self._buffer.clear()
         Path(self.path).unlink(missing_ok=True)
-
-    def size(self) -> int:
-        """Returns how many requests have arrived; what is there is read for it."""
-        self._read()
-        return len(self._requests)
-
-    def get(self, size: int, timeout: float) -> list[TimerRequest]:
-        """Takes up to `size` requests; waits for that many, `timeout` seconds at most."""
-        self.open()
-        assert self._ends is not None
-        end = self._clock.monotonic() + timeout
-        self._read()
-        while len(self._requests) < size and not self._wakeup.is_set:
-            left = end - self._clock.monotonic()
-            if left <= 0 or not self._clock.wait_readable([self._wakeup.fileno(), self._ends[0]], left):
-                break
-            self._read()
-        self._wakeup.clear()
-        return [self._requests.popleft() for _ in range(min(size, len(self._requests)))]
-
-    def wake(self) -> None:
-        """Ends a `get` that waits, with what there is."""
-        self._wakeup.set()
+        super().close()
 
     def _read(self) -> None:
-        self.open()
-        assert self._ends is not None
+        """Reads once as much as a FIFO can hold: what had arrived, and no more of a flood."""
+        fd = self.fileno()
         try:
-            while chunk := os.read(self._ends[0], 65_536):
-                self._buffer += chunk
-                self._take_lines()
+            self._buffer += os.read(fd, fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
         except BlockingIOError:
-            return  # everything that is there was read
+            return  # nothing is there
+        self._take_lines()
 
     def _take_lines(self) -> None:
         *lines, rest = self._buffer.split(b"\n")
@@ -104,7 +78,7 @@ class FifoRequestQueue(RequestQueue):
             if line:
                 self._take(bytes(line))
         if len(rest) > LONGEST_LINE:
-            logger.warning("Refused a request: a line is longer than %s bytes", LONGEST_LINE)
+            self._refusals.log(f"a line is longer than {LONGEST_LINE} bytes")
             rest = rest[-LONGEST_LINE:]  # a valid line may begin in there
         self._buffer = rest
 
@@ -112,7 +86,7 @@ class FifoRequestQueue(RequestQueue):
         try:
             self._requests.append(self._parse(_object(line)))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            logger.warning("Refused a request: %s in %s", error, shown(line))
+            self._refusals.log(f"{error} in {shown(line)}")
 
 
 def _object(line: bytes) -> dict[str, Any]:

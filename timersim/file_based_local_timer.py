@@ -166,7 +166,7 @@ class FileTimerServer(PidTimerServer):
         """Starts the watchdog; nothing changes where it runs already."""
         if not Path(self._file_path).exists():
             self._fifo.make()
-        self._fifo.open()
+        self._fifo.fileno()
         super().start()
         self._log_event("watchdog started", None)
 
@@ -204,14 +204,13 @@ class FileTimerServer(PidTimerServer):
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
         """Takes each request in order; one that cannot be registered costs itself alone."""
         self._request_count += len(timer_requests)
-        for request in timer_requests:
-            if isinstance(request, FileTimerRequest):
-                self._signals[request.worker_id, request.scope_id] = request.signal
         super().register_timers(timer_requests)
-        self._signals = {key: number for key, number in self._signals.items() if key in self._timers}
 
     def clear_timers(self, worker_pids: set[int]) -> None:
         """Forgets every timer of these workers, and what tied them to their pids."""
+        for pid in worker_pids:
+            for scope_id in self._timers.scopes(pid):
+                self._signals.pop((pid, scope_id), None)
         super().clear_timers(worker_pids)
 
     def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
@@ -246,6 +245,15 @@ class FileTimerServer(PidTimerServer):
         if signal is None:
             signal = signals.SIGKILL if worker_id in self._retries else self._next_signals[worker_id]
         return self._reaper(worker_id, signal)
+
+    def _arm(self, request: TimerRequest, expiration: float) -> None:
+        super()._arm(request, expiration)
+        if isinstance(request, FileTimerRequest):
+            self._signals[request.worker_id, request.scope_id] = request.signal
+
+    def _disarm(self, request: TimerRequest) -> None:
+        super()._disarm(request)
+        self._signals.pop((request.worker_id, request.scope_id), None)
 
     def _with_signal(self, timer: TimerRequest) -> FileTimerRequest:
         number = self._signals.get((timer.worker_id, timer.scope_id), 0)

@@ -1,6 +1,5 @@
 """Timers over a `multiprocessing.Queue`: workers are processes of this machine, known by their pid."""
 
-import logging
 import os
 import queue
 from typing import TYPE_CHECKING, Any
@@ -9,14 +8,13 @@ from timersim.api import RequestQueue, TimerClient, TimerRequest
 from timersim.clock import Clock, SystemClock
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
+from timersim.refusals import Refusals
 from timersim.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
 __all__ = ["LocalTimerClient", "LocalTimerServer", "MultiprocessingRequestQueue"]
-
-logger = logging.getLogger(__name__)
 
 LONGEST_GET = 1_000_000.0
 """Seconds of the longest single `get`, since a queue takes no endless timeout."""
@@ -54,6 +52,7 @@ class MultiprocessingRequestQueue(RequestQueue):
         self._clock = clock or SystemClock()
         self._reader = getattr(mp_queue, "_reader", None)
         self._wakeup = Wakeup()
+        self._refusals = Refusals(self._clock)
 
     def size(self) -> int:
         """Returns how many requests were put; the last may still be in a writer's buffer."""
@@ -99,7 +98,7 @@ class MultiprocessingRequestQueue(RequestQueue):
         except queue.Empty:
             return False
         except Exception as error:
-            logger.warning("Refused a request: it cannot be read: %r", error)
+            self._refusals.log(f"it cannot be read: {error!r}")
         return True
 
 

@@ -27,6 +27,7 @@ class PidTimerServer(TableTimerServer):
     ) -> None:
         super().__init__(request_queue, max_interval, daemon, clock=clock)
         self._reaper = reaper or ProcessReaper(clock=clock)
+        self._swept = self._clock.monotonic()
 
     def clear_timers(self, worker_ids: set[Any]) -> None:
         """Forgets every timer of these workers, and what tied them to their pids."""
@@ -34,8 +35,19 @@ class PidTimerServer(TableTimerServer):
         for pid in worker_ids:
             self._reaper.forget(pid)
 
+    def _drain(self) -> list[TimerRequest]:
+        """Takes what has arrived, and forgets the dead once in every max_interval."""
+        requests = super()._drain()
+        if self._reading[1] - self._swept >= self._max_interval:
+            self._swept = self._reading[1]
+            self._clear_the_dead()
+        return requests
+
     def _reap_worker(self, worker_id: int) -> bool:
         return self._reaper(worker_id)
+
+    def _grace_left(self, worker_id: int) -> float:
+        return self._reaper.grace_left(worker_id)
 
     def _disarm(self, request: TimerRequest) -> None:
         super()._disarm(request)
@@ -52,7 +64,7 @@ class PidTimerServer(TableTimerServer):
         if request.expiration_time < 0:
             return None
         if self._reaper.is_over(pid):
-            self._timers.disarm_worker(pid)
+            self.clear_timers({pid})
         try:
             return None if self._watch(pid) else f"no such process: pid={pid}"
         except (ValueError, OverflowError, OSError) as error:
@@ -65,5 +77,8 @@ class PidTimerServer(TableTimerServer):
         except OSError as error:
             if error.errno not in {errno.EMFILE, errno.ENFILE}:
                 raise
-        self.clear_timers({worker for worker in self._reaper.watched() if self._reaper.is_over(worker)})
+        self._clear_the_dead()
         return self._reaper.watch(pid)
+
+    def _clear_the_dead(self) -> None:
+        self.clear_timers({worker for worker in self._reaper.watched() if self._reaper.is_over(worker)})

@@ -1,21 +1,18 @@
 """The reaper: ends a worker process, and never another one that came to bear its pid."""
 
-import errno
 import logging
-import math
 import os
-import select
 import signal
-import weakref
-from abc import ABC, abstractmethod
 from typing import Protocol
 
 from timersim.clock import Clock, SystemClock
+from timersim.incarnation import Incarnation
+from timersim.process_tree import descendants, freeze
 
 logger = logging.getLogger(__name__)
 
-DEATH_LIMIT = 1.0
-"""How many seconds a reap waits for the death of a signalled worker before it counts as failed."""
+DEATH_LIMIT = 0.25
+"""Seconds that a reap waits for the death after a signal; who is signalled so once more is not waited for again."""
 
 
 class NotReapableError(ValueError):
@@ -28,109 +25,35 @@ class Reaper(Protocol):
     def __call__(self, worker_id: int, /) -> bool: ...
 
 
-class Incarnation(ABC):
-    """One life of a process: its pid together with what tells it from the pid's next bearer."""
+class _Quarry:
+    """A watched worker: its incarnation, its descendants as far as they are known, and what was done to it."""
 
-    pid: int
+    __slots__ = ("awaited", "descendants", "escalates_at", "itself")
 
-    @staticmethod
-    def of(pid: int) -> "Incarnation":
-        """Returns the present incarnation of `pid`; raises ProcessLookupError where there is none."""
-        if hasattr(os, "pidfd_open"):
-            try:
-                return _PidfdIncarnation(pid)
-            except OSError as error:
-                if error.errno not in {errno.ENOSYS, errno.EPERM}:
-                    raise
-        return _PsutilIncarnation(pid)
+    def __init__(self, itself: Incarnation) -> None:
+        self.itself = itself
+        self.descendants: dict[int, Incarnation] = {}
+        self.awaited = 0
+        self.escalates_at: float | None = None
 
-    @property
-    @abstractmethod
-    def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
-
-    @abstractmethod
-    def send_signal(self, number: int) -> None:
-        """Sends a signal to this life of the process alone; ProcessLookupError when it is over."""
-
-    @abstractmethod
-    def wait(self, clock: Clock, timeout: float) -> bool:
-        """Waits for its end, `timeout` seconds at most; returns whether it ended."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Gives back what identified it; no other method may be called then."""
-
-
-class _PidfdIncarnation(Incarnation):
-    """By a pidfd (Linux 5.3): the kernel itself ties it to one life."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._fd = os.pidfd_open(pid)
-        self._close = weakref.finalize(self, os.close, self._fd)
-
-    @property
-    def alive(self) -> bool:
-        poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
-        return not poller.poll(0)
-
-    def send_signal(self, number: int) -> None:
-        signal.pidfd_send_signal(self._fd, number)
-
-    def wait(self, clock: Clock, timeout: float) -> bool:
-        return bool(clock.wait_readable([self._fd], timeout))
+    def living(self) -> list[Incarnation]:
+        """Returns who of them lives."""
+        return [each for each in (self.itself, *self.descendants.values()) if each.alive]
 
     def close(self) -> None:
-        self._close()
-
-
-class _PsutilIncarnation(Incarnation):
-    """By pid and start time, as psutil reads them: for systems without pidfd."""
-
-    _POLL_INTERVAL = 0.01
-
-    def __init__(self, pid: int) -> None:
-        import psutil
-
-        self.pid = pid
-        self._psutil = psutil
-        try:
-            self._process = psutil.Process(pid)
-        except psutil.NoSuchProcess:
-            raise ProcessLookupError(pid) from None
-
-    @property
-    def alive(self) -> bool:
-        try:
-            return self._process.is_running() and self._process.status() != self._psutil.STATUS_ZOMBIE
-        except self._psutil.NoSuchProcess:
-            return False
-
-    def send_signal(self, number: int) -> None:
-        try:
-            self._process.send_signal(number)
-        except self._psutil.NoSuchProcess:
-            raise ProcessLookupError(self.pid) from None
-        except self._psutil.AccessDenied as error:
-            raise PermissionError(str(error)) from None
-
-    def wait(self, clock: Clock, timeout: float) -> bool:
-        for _ in range(math.ceil(timeout / self._POLL_INTERVAL)):
-            if not self.alive:
-                return True
-            clock.sleep(self._POLL_INTERVAL)
-        return not self.alive
-
-    def close(self) -> None:
-        """Nothing is held."""
+        """Gives back what identified them."""
+        for each in (self.itself, *self.descendants.values()):
+            each.close()
 
 
 class ProcessReaper:
-    """Reaps processes of this machine, with SIGKILL unless told otherwise, each by its incarnation.
+    """Reaps processes of this machine, each by its incarnation.
 
-    `watch` ties a pid to the life that it has now; a reap signals that life or nobody.
+    `watch` ties a pid to the life that it has now; a reap signals that life or nobody. It is SIGKILL at once; with
+    a `grace` of some seconds it is SIGTERM first, and SIGKILL when the grace is over. With `tree` the worker's
+    descendants go with it, also those that it starts meanwhile. A reaped child of this process stays a zombie till
+    somebody waits for it, as `subprocess` and `multiprocessing` do; with `collect` the reaper does. It waits
+    `death_limit` seconds for the death.
 
     >>> import subprocess, sys
     >>> worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -140,9 +63,23 @@ class ProcessReaper:
     >>> reaper.close(); worker.stdin.close()
     """
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        grace: float = 0.0,
+        tree: bool = False,
+        collect: bool = False,
+        death_limit: float = DEATH_LIMIT,
+    ) -> None:
+        if not grace >= 0:
+            raise ValueError(f"grace is a number of seconds of at least 0: grace={grace!r}")
         self._clock = clock or SystemClock()
-        self._watched: dict[int, Incarnation] = {}
+        self._grace = grace
+        self._tree = tree
+        self._collect = collect
+        self._death_limit = death_limit
+        self._watched: dict[int, _Quarry] = {}
 
     def watch(self, pid: int) -> bool:
         """Ties `pid` to its present incarnation, unless the tied one still lives.
@@ -153,7 +90,7 @@ class ProcessReaper:
         if pid <= 1 or pid == os.getpid():
             raise NotReapableError(f"only other processes with a pid above 1 can be reaped: pid={pid}")
         known = self._watched.get(pid)
-        if known is not None and known.alive:
+        if known is not None and known.itself.alive:
             return True
         self.forget(pid)
         try:
@@ -163,13 +100,13 @@ class ProcessReaper:
         if not incarnation.alive:
             incarnation.close()
             return False
-        self._watched[pid] = incarnation
+        self._watched[pid] = _Quarry(incarnation)
         return True
 
     def is_over(self, pid: int) -> bool:
         """Returns whether the life to which `pid` is tied is over."""
         known = self._watched.get(pid)
-        return known is not None and not known.alive
+        return known is not None and not known.itself.alive
 
     def watched(self) -> list[int]:
         """Returns the pids that are tied to a life."""
@@ -181,27 +118,74 @@ class ProcessReaper:
         if known is not None:
             known.close()
 
-    def __call__(self, pid: int, number: int = signal.SIGKILL) -> bool:
+    def __call__(self, pid: int, number: int | None = None) -> bool:
         """Signals the watched incarnation of `pid` and sees it dead; returns whether it is gone.
 
-        A pid that nobody watched is watched first. False: it would not die within DEATH_LIMIT, or we
-        lack the permission. Raises NotReapableError as `watch` does.
+        A pid that nobody watched is watched first. With `number` it is that signal. False: it is not dead
+        yet, or we lack the permission. Raises NotReapableError as `watch` does.
         """
         if pid not in self._watched and not self.watch(pid):
             return True
-        incarnation = self._watched[pid]
+        quarry = self._watched[pid]
+        if number is None:
+            number = self._escalated(quarry)
         try:
-            if incarnation.alive:
-                incarnation.send_signal(number)
-        except ProcessLookupError:
-            return True
+            self._signal(quarry, number)
         except PermissionError:
             logger.exception("No permission to kill pid=%s", pid)
             return False
-        with self._clock.hold(f"pid {pid}: death"):
-            return incarnation.wait(self._clock, DEATH_LIMIT)
+        if not self._see_dead(quarry, number):
+            return False
+        if self._collect:
+            _collect(pid)
+        return True
+
+    def grace_left(self, pid: int) -> float:
+        """Returns for how many seconds the worker, that was told to end, may still do so before it is killed."""
+        quarry = self._watched.get(pid)
+        if quarry is None or quarry.escalates_at is None:
+            return 0.0
+        return max(0.0, quarry.escalates_at - self._clock.monotonic())
 
     def close(self) -> None:
         """Unties every pid and gives their descriptors back."""
         for pid in list(self._watched):
             self.forget(pid)
+
+    def _escalated(self, quarry: _Quarry) -> int:
+        """Returns what to signal now: 0, which is nothing, while a grace runs."""
+        if not self._grace:
+            return signal.SIGKILL
+        now = self._clock.monotonic()
+        if quarry.escalates_at is None:
+            quarry.escalates_at = now + self._grace
+            return signal.SIGTERM
+        return signal.SIGKILL if now >= quarry.escalates_at else 0
+
+    def _signal(self, quarry: _Quarry, number: int) -> None:
+        """Signals who of them lives, the worker first; PermissionError where one may not be signalled."""
+        if self._tree:
+            find = freeze if number == signal.SIGKILL else descendants
+            find(quarry.itself, quarry.descendants)
+        for each in quarry.living():
+            try:
+                each.send_signal(number)
+            except ProcessLookupError:
+                continue  # it died by itself meanwhile
+
+    def _see_dead(self, quarry: _Quarry, number: int) -> bool:
+        """Waits for their deaths, the first time after this signal; returns whether all of them are gone."""
+        if number not in {0, quarry.awaited}:
+            quarry.awaited = number
+            with self._clock.hold(f"pid {quarry.itself.pid}: death"):
+                for each in quarry.living():
+                    each.wait(self._clock, self._death_limit)
+        return not quarry.living()
+
+
+def _collect(pid: int) -> None:
+    """Takes the status of a child that has died; it may have been taken already, or be somebody else's child."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

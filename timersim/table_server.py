@@ -1,14 +1,12 @@
 """A timer server that keeps its timers in a table, by monotonic time."""
 
-import logging
 import math
 from typing import Any
 
 from timersim.api import RequestQueue, TimerRequest, TimerServer, refusal
 from timersim.clock import Clock
+from timersim.refusals import Refusals
 from timersim.timer_table import TimerTable
-
-logger = logging.getLogger(__name__)
 
 
 class TableTimerServer(TimerServer):
@@ -28,18 +26,15 @@ class TableTimerServer(TimerServer):
     ) -> None:
         super().__init__(request_queue, max_interval, daemon, clock=clock)
         self._timers = TimerTable()
+        self._refusals = Refusals(self._clock)
 
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
         """Takes each request in order; one that cannot be registered costs itself alone."""
         wall, monotonic = self._read_clocks()
         for request in timer_requests:
-            reason = self._admit(request)
+            reason = self._register(request, wall, monotonic)
             if reason is not None:
-                logger.warning("Refused a request: %s", reason)
-            elif request.expiration_time < 0:
-                self._disarm(request)
-            else:
-                self._arm(request, float(request.expiration_time) - wall + monotonic)
+                self._refusals.log(reason)
 
     def clear_timers(self, worker_ids: set[Any]) -> None:
         """Forgets every timer of these workers."""
@@ -56,6 +51,16 @@ class TableTimerServer(TimerServer):
             request = TimerRequest(worker_id, scope_id, expiration - monotonic + wall)
             expired.setdefault(worker_id, []).append(request)
         return expired
+
+    def _register(self, request: TimerRequest, wall: float, monotonic: float) -> str | None:
+        """Registers a request by the two clocks; returns why it cannot be, None where it was."""
+        reason = self._admit(request)
+        if reason is None:
+            if request.expiration_time < 0:
+                self._disarm(request)
+            else:
+                self._arm(request, float(request.expiration_time) - wall + monotonic)
+        return reason
 
     def _admit(self, request: TimerRequest) -> str | None:
         """Returns why the request cannot be registered, None where it can."""

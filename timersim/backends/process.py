@@ -15,6 +15,7 @@ from timersim.fakes.backend import VirtualRun
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
 from timersim.fakes.servers import ServerMaker
+from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
 from timersim.lab.record import Left
@@ -231,10 +232,10 @@ class _RecordedReaper(ProcessReaper):
     """The library's reaper as the server of a run is given it: what it does goes through the run's record."""
 
     def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock=clock)
+        super().__init__(clock=clock, death_limit=HOLD_LIMIT)
         self.record: Callable[[int], bool] = self.kill
 
-    def __call__(self, pid: int, number: int = signal.SIGKILL) -> bool:
+    def __call__(self, pid: int, number: int | None = None) -> bool:
         return self.record(pid)
 
     def kill(self, pid: int) -> bool:
