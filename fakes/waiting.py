@@ -128,11 +128,11 @@ class Waiting(Scheduler):
         task._due = None
         self._ready.append(task)
 
-    def _run_held(self, fds: Sequence[int], limit: float) -> None:
-        """Waits in real time for one descriptor, and runs what it wakes; gives up at the instant `limit`."""
+    def _run_held(self, fds: Sequence[int], limit: float, *, is_final: bool) -> None:
+        """Waits in real time for one descriptor, and runs what it wakes; at the instant `limit` it may give up."""
         while (left := limit - time.monotonic()) > 0 and not self._ready and not _readable(fds, 0):
             self._ask_descriptors(left, fds)
-        if left <= 0:
+        if left <= 0 and is_final:
             self._give_up()
         for _ in range(len(self._ready)):
             self._run_next()
@@ -155,9 +155,11 @@ class Waiting(Scheduler):
         if self._is_held_by(None):
             self._enter()
             try:
-                limit = time.monotonic() + HOLD_LIMIT
+                began = time.monotonic()
                 while not poll():
-                    self._run_held(fds, limit)
+                    if time.monotonic() - began >= timeout:
+                        return False
+                    self._run_held(fds, began + min(timeout, HOLD_LIMIT), is_final=timeout > HOLD_LIMIT)
             finally:
                 self._running = False
             return True

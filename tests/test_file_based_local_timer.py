@@ -158,6 +158,27 @@ def test_a_log_event_that_raises_harms_nothing(path: str, clock: VirtualClock, h
     assert (first.wait(LIMIT), second.wait(LIMIT)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
+def test_an_expiration_is_told_once(path: str, clock: VirtualClock, hire: Callable[..., Worker]) -> None:
+    """While a worker that is not gone waits for its next reap, passes tell nothing of its expiration again."""
+    told: list[str] = []
+    server = FileTimerServer(path, "run", clock=clock, log_event=lambda name, request: told.append(name))
+    server.start()
+    stubborn, busy = hire(), hire()
+    stubborn.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, stubborn.pid, os.WSTOPPED)  # who is stopped does not die of SIGTERM
+    write(path, line(stubborn.pid, "s", START + 5, signal.SIGTERM))
+    clock.advance(5)
+    for _ in range(9):
+        write(path, line(busy.pid, "s", START + 60))
+        clock.advance(0.1)
+    assert told == ["watchdog started", "timer expired"]
+    clock.advance(1)
+    server.stop()
+
+    assert stubborn.wait(LIMIT) == -signal.SIGKILL
+    assert told == ["watchdog started", "timer expired", "kill worker process", "watchdog stopped"]
+
+
 def test_the_server_never_signals_itself(server: FileTimerServer, clock: VirtualClock, path: str) -> None:
     """A request for the server's own pid, for 0, 1 and -1 is refused, and this process goes on."""
     write(path, b"".join(line(pid, "s", START + 1) for pid in (os.getpid(), 0, 1, -1)))
@@ -325,48 +346,3 @@ def test_a_real_server_and_a_real_client(path: str, hire: Callable[..., Worker])
         began = time.monotonic()
         server.stop()
     assert time.monotonic() - began < 1
-
-
-@pytest.mark.torch
-def test_torchs_client_and_our_server(path: str, hire: Callable[..., Worker]) -> None:
-    """Torch's client with our server: a hung process is killed, a finished one spared."""
-    pytest.importorskip("torch.distributed.elastic.timer")
-    server = FileTimerServer(path, "run", max_interval=60)
-    server.start()
-    code = (
-        "import time; from torch.distributed.elastic import timer\n"
-        f"client = timer.FileTimerClient({path!r})\n"
-        "with timer.expires(after=60, scope='a', client=client): pass\n"
-        "with timer.expires(after={after}, scope='b', client=client): time.sleep({sleep})\n"
-    )
-    finished, hung = hire(code.format(after=60, sleep=0)), hire(code.format(after=0.2, sleep=1000))
-    try:
-        assert (hung.wait(60), finished.wait(60)) == (-signal.SIGKILL, 0)
-    finally:
-        server.stop()
-
-
-@pytest.mark.torch
-def test_our_client_and_torchs_server(path: str, tmp_path: Path, hire: Callable[..., Worker]) -> None:
-    """Our client with torch's server, in a process of its own, since it ends that: the hung one is killed."""
-    pytest.importorskip("torch.distributed.elastic.timer")
-    serving = hire(
-        "import time; from torch.distributed.elastic import timer\n"
-        f"server = timer.FileTimerServer({path!r}, 'run', 0.1)\n"
-        f"server.start(); open({str(tmp_path / 'ready')!r}, 'w').close(); time.sleep(1000)\n"
-    )
-    end = time.monotonic() + 60
-    while not (tmp_path / "ready").exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    code = (
-        f"import time, timersim; client = timersim.FileTimerClient({path!r})\n"
-        "with timersim.expires(after=60, client=client): pass\n"
-        "with timersim.expires(after={after}, client=client): time.sleep({sleep})\n"
-    )
-    finished = hire(code.format(after=60, sleep=0))
-    assert finished.wait(60) == 0
-    hung = hire(code.format(after=0.2, sleep=1000))
-
-    assert hung.wait(60) == -signal.SIGKILL
-    assert serving.wait(60) == -signal.SIGKILL

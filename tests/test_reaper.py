@@ -3,15 +3,20 @@
 import errno
 import gc
 import logging
+import math
 import os
+import queue
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
 
+from timersim import LocalTimerServer, TimerRequest
 from timersim.clock import Clock
 from timersim.fakes import VirtualClock
 from timersim.incarnation import Incarnation
@@ -375,7 +380,7 @@ def test_a_pid_is_tied_anew_once_its_life_is_over(reaper: ProcessReaper, monkeyp
 
 
 def test_a_worker_that_will_not_die_is_not_gone(reaper: ProcessReaper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reap waits DEATH_LIMIT for the death, and has failed where it does not come; the next signals and does not wait."""
+    """A reap waits DEATH_LIMIT for the death; where it does not come the next one signals and does not wait."""
     life = Life(4242, dies=False)
     give_lives(monkeypatch, life)
 
@@ -391,3 +396,180 @@ def test_a_worker_that_ends_just_before_the_signal_is_gone(
     give_lives(monkeypatch, life)
 
     assert (reaper(4242), life.signals) == (True, [signal.SIGKILL])
+
+
+# Escalation: SIGTERM, a grace, SIGKILL
+
+SPEAKS = "import os, signal, time; os.write(1, b'x'); time.sleep(1000)"
+DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'x'); time.sleep(1000)"
+START = 1_000_000.0
+
+
+@pytest.fixture
+def hire() -> Iterator[Callable[[str], Worker]]:
+    """What starts a process that runs `code`, and waits for its first byte; every one is gone at the end."""
+    hired: list[Worker] = []
+
+    def start(code: str) -> Worker:
+        hired.append(subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdout=subprocess.PIPE))
+        assert hired[-1].stdout is not None
+        assert select.select([hired[-1].stdout], [], [], LIMIT)[0]
+        return hired[-1]
+
+    yield start
+    for worker in hired:
+        worker.kill()
+        worker.wait()
+        assert worker.stdout is not None
+        worker.stdout.close()
+
+
+class Guard:
+    """A server in virtual time whose reaper gives a grace."""
+
+    def __init__(self, grace: float) -> None:
+        self.clock = VirtualClock(START)
+        self.reaper = ProcessReaper(clock=self.clock, grace=grace)
+        requests: Any = queue.Queue()
+        self.server = LocalTimerServer(requests, 3600, clock=self.clock, reaper=self.reaper)
+        self.requests = requests
+        self.server.start()
+
+    def acquire(self, worker: Worker, after: float, scope: str = "s") -> None:
+        """Sends an acquire, due in `after` seconds."""
+        self.requests.put(TimerRequest(worker.pid, scope, self.clock.time() + after))
+        self.clock.advance(0)
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    """A server that gives a grace of 10 seconds."""
+    made = Guard(10)
+    yield made
+    made.server.stop()
+    made.clock.close()
+
+
+@pytest.mark.parametrize(("offset", "status"), [(-1, None), (0, -signal.SIGTERM), (1, -signal.SIGTERM)])
+def test_who_obeys_sigterm_is_gone_at_its_expiration(
+    offset: int, status: int | None, guard: Guard, hire: Callable[[str], Worker]
+) -> None:
+    """With a grace a worker is sent SIGTERM at its expiration; one that obeys is gone then, and has no timers."""
+    worker = hire(SPEAKS)
+    guard.acquire(worker, 60)
+    guard.clock.advance(60 + offset)
+
+    assert (worker.poll(), len(guard.server._timers)) == (status, status is None)
+
+
+@pytest.mark.parametrize(("offset", "status"), [(-1, None), (0, -signal.SIGKILL), (1, -signal.SIGKILL)])
+def test_who_ignores_sigterm_is_killed_when_the_grace_is_over(
+    offset: int, status: int | None, guard: Guard, hire: Callable[[str], Worker]
+) -> None:
+    """A worker that ignores SIGTERM is killed when its grace of 10 seconds is over, and not a second before."""
+    worker = hire(DEAF)
+    guard.acquire(worker, 60)
+    guard.clock.advance(70 + offset)
+
+    assert (worker.poll(), len(guard.server._timers)) == (status, status is None)
+
+
+def test_a_grace_is_no_failure(guard: Guard, hire: Callable[[str], Worker], caplog: pytest.LogCaptureFixture) -> None:
+    """A worker in its grace is told once and reported as no error; requests meanwhile don't hasten its end."""
+    worker, other = hire(DEAF), hire(SPEAKS)
+    guard.acquire(worker, 60)
+    with caplog.at_level(logging.INFO, "timersim.api"):
+        guard.clock.advance(60)
+        for number in range(9):
+            guard.clock.advance(1)
+            guard.acquire(other, 3600, f"s{number}")
+        assert worker.poll() is None
+        assert [retry.failures for retry in guard.server._retries.values()] == [0]
+        guard.clock.advance(1)
+
+    assert worker.wait(LIMIT) == -signal.SIGKILL
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Reaping worker_id=[{worker.pid}]. Expired timers: ['s']",
+        f"Told worker=[{worker.pid}] to end. It has 10.0 s",
+        f"Reaping worker_id=[{worker.pid}]. Expired timers: ['s']",
+        f"Successfully reaped worker=[{worker.pid}]",
+    ]
+
+
+def test_others_are_reaped_while_one_has_its_grace(guard: Guard, hire: Callable[[str], Worker]) -> None:
+    """While a worker has its grace others are told to end at their instants, and have graces of their own."""
+    first, second, obeying = hire(DEAF), hire(DEAF), hire(SPEAKS)
+    for worker, after in ((first, 60), (second, 63), (obeying, 65)):
+        guard.acquire(worker, after)
+    seen = []
+    for instant in (64, 65, 69, 70, 72, 73):
+        guard.clock.advance_to(START + instant)
+        seen.append([worker.poll() for worker in (first, second, obeying)])
+
+    assert seen == [
+        [None, None, None],
+        [None, None, -signal.SIGTERM],
+        [None, None, -signal.SIGTERM],
+        [-signal.SIGKILL, None, -signal.SIGTERM],
+        [-signal.SIGKILL, None, -signal.SIGTERM],
+        [-signal.SIGKILL, -signal.SIGKILL, -signal.SIGTERM],
+    ]
+
+
+def test_who_releases_in_its_grace_lives_and_is_told_anew(guard: Guard, hire: Callable[[str], Worker]) -> None:
+    """A worker that releases in its grace is spared, and has the whole grace when it expires again."""
+    worker = hire(DEAF)
+    guard.acquire(worker, 60)
+    guard.clock.advance(65)
+    guard.requests.put(TimerRequest(worker.pid, "s", -1))
+    guard.clock.advance(1000)
+    guard.acquire(worker, 60)
+    guard.clock.advance(69)
+    assert worker.poll() is None
+
+    guard.clock.advance(1)
+    assert worker.wait(LIMIT) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("grace", [-1, -0.001, math.nan])
+def test_a_grace_that_is_none_is_refused_by_name(grace: float) -> None:
+    """A grace below 0 is refused with the rule and the value."""
+    with pytest.raises(ValueError, match=rf"^grace is a number of seconds of at least 0: grace={grace!r}$"):
+        ProcessReaper(grace=grace)
+
+
+def test_a_signal_of_its_own_has_no_grace(hire: Callable[[str], Worker]) -> None:
+    """A reap with a signal is that signal at once, SIGKILL included; no grace begins."""
+    worker = hire(DEAF)
+    reaper = ProcessReaper(grace=10)
+
+    assert (reaper(worker.pid, signal.SIGTERM), reaper.grace_left(worker.pid), worker.poll()) == (False, 0.0, None)
+    assert (reaper(worker.pid, signal.SIGKILL), worker.wait(LIMIT)) == (True, -signal.SIGKILL)
+    reaper.close()
+
+
+# Zombies
+
+
+@pytest.mark.usefixtures("kind")
+@pytest.mark.parametrize("collect", [True, False])
+def test_a_reaped_child_is_a_zombie_until_it_is_waited_for(*, collect: bool, worker: Worker) -> None:
+    """With `collect` a reaped child leaves no zombie; without it one, from which `wait` gets the signal."""
+    reaper = ProcessReaper(collect=collect)
+    assert reaper(worker.pid)
+
+    assert psutil.pid_exists(worker.pid) is not collect
+    assert worker.wait(LIMIT) == (0 if collect else -signal.SIGKILL)  # 0 is what subprocess makes of one that is lost
+    reaper.close()
+
+
+def test_somebody_elses_child_is_reaped_and_not_collected(hire: Callable[[str], Worker]) -> None:
+    """With `collect` a process that is not our child is reaped all the same, without an error."""
+    code = "import os, time; pid = os.fork(); pid and os.write(1, b'%d\\n' % pid); time.sleep(1000)"
+    worker = hire(code)
+    assert worker.stdout is not None
+    grandchild = int(worker.stdout.readline())
+    reaper = ProcessReaper(collect=True)
+
+    assert (reaper(grandchild), psutil.Process(grandchild).status(), worker.poll()) == (True, "zombie", None)
+    reaper.close()

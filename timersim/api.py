@@ -23,6 +23,8 @@ __all__ = ["RequestQueue", "TimerClient", "TimerRequest", "TimerServer", "config
 
 logger = logging.getLogger(__name__)
 
+_SYSTEM_CLOCK = SystemClock()
+
 UNDER_WAY = 0.005
 """Seconds that a pass waits for requests which a queue counts and which are still on their way out of a writer."""
 
@@ -214,7 +216,7 @@ class TimerServer(ABC):
         while not stopping.is_set():
             try:
                 self._run_watchdog()
-            except Exception:
+            except (Exception, SystemExit):  # in a thread nobody would hear of the latter
                 logger.exception("A pass of the watchdog failed; the next one follows in %s s", RETRY_INTERVAL)
                 self._clock.wait(stopping.wait, RETRY_INTERVAL)
 
@@ -355,12 +357,13 @@ class expires(ContextDecorator):
         self._given = self._client = client
 
     def __enter__(self) -> None:
-        client = self._given if self._given is not None else _timer_client
+        client = self._given
         if client is None:
-            raise RuntimeError("Configure timer client before using countdown timers.")
-        self._client = client
-        clock = getattr(client, "clock", None)
-        if not isinstance(clock, Clock):
+            client = self._client = _timer_client
+            if client is None:
+                raise RuntimeError("Configure timer client before using countdown timers.")
+        clock = getattr(client, "clock", _SYSTEM_CLOCK)
+        if clock is not _SYSTEM_CLOCK and not isinstance(clock, Clock):
             clock = _SYSTEM_CLOCK
         client.acquire(self._scope, clock.time() + self._after)
 
@@ -372,9 +375,6 @@ class expires(ContextDecorator):
 
     def _recreate_cm(self) -> Self:
         return type(self)(self._after, self._scope, self._given)
-
-
-_SYSTEM_CLOCK = SystemClock()
 
 
 def refusal(request: object) -> str | None:
@@ -393,9 +393,22 @@ def refusal(request: object) -> str | None:
         return f"worker_id is not hashable: {type(worker_id).__name__}"
     if not isinstance(scope_id, str):
         return f"scope_id is not a text: {type(scope_id).__name__}"
+    if (type(worker_id) is not int or type(scope_id) is not str) and not _is_key((worker_id, scope_id)):
+        return f"worker_id or scope_id is no key: {type(worker_id).__name__}, {type(scope_id).__name__}"
+    if type(expiration) is float and not math.isnan(expiration):
+        return None
     if isinstance(expiration, bool) or not isinstance(expiration, Real) or math.isnan(_float(expiration)):
         return f"expiration_time is not a number of seconds: {shown(expiration)}"
     return None
+
+
+def _is_key(key: tuple[object, str]) -> bool:
+    """Returns whether both can be looked up beside others: what raises there would cost others their timers."""
+    try:
+        hash(key)
+        return [part == _SYSTEM_CLOCK for part in key] == [False, False]
+    except (Exception, SystemExit):
+        return False
 
 
 def _float(number: Real) -> float:

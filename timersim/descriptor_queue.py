@@ -1,5 +1,6 @@
 """A request queue behind a descriptor: it waits for it, reads what has arrived, and hands that out in order."""
 
+import math
 from abc import abstractmethod
 from collections import deque
 
@@ -24,6 +25,10 @@ class DescriptorRequestQueue(RequestQueue):
     def _read(self) -> None:
         """Reads what has arrived, without waiting, and appends its requests."""
 
+    def _patience(self) -> float:
+        """Returns after how many seconds to read again though nothing is readable."""
+        return math.inf
+
     def size(self) -> int:
         """Returns how many requests have arrived; what is there is read for it."""
         self._read()
@@ -35,8 +40,9 @@ class DescriptorRequestQueue(RequestQueue):
         self._read()
         while len(self._requests) < size and not self._wakeup.is_set:
             left = end - self._clock.monotonic()
-            if left <= 0 or not self._clock.wait_readable([self._wakeup.fileno(), self.fileno()], left):
+            if left <= 0:
                 break
+            self._clock.wait_readable([self._wakeup.fileno(), self.fileno()], min(left, self._patience()))
             self._read()
         self._wakeup.clear()
         return [self._requests.popleft() for _ in range(min(size, len(self._requests)))]

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import select
 import stat
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from timersim.refusals import Refusals
 LONGEST_LINE = select.PIPE_BUF
 """Bytes of the longest line, its newline included: no more is written in one piece."""
 
+_FLAT_OBJECT = re.compile(rb'\{(?:[^"{}\\]|"(?:[^"\\]|\\.)*+")*+\}\s*\Z')
+"""A JSON object without another one in it, at the end: found in linear time, whatever is sent."""
 
 Parse = Callable[[dict[str, Any]], TimerRequest]
 """Makes a request of a line's JSON object; raises ValueError, TypeError or KeyError where it is none."""
@@ -91,15 +94,13 @@ class FifoRequestQueue(DescriptorRequestQueue):
 
 def _object(line: bytes) -> dict[str, Any]:
     """Returns the JSON object of a line, or the one with which it ends: half a line may stand before it."""
-    begin = line.find(b"{")
-    error: ValueError = ValueError("no JSON object")
-    while begin >= 0:
-        try:
-            value = json.loads(line[begin:])
-        except ValueError as reason:
-            error = reason
-        else:
-            if isinstance(value, dict):
-                return value
-        begin = line.find(b"{", begin + 1)
-    raise error
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        end = _FLAT_OBJECT.search(line)
+        if end is None:
+            raise
+        value = json.loads(end[0])
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value

@@ -226,11 +226,13 @@ class FileTimerServer(PidTimerServer):
 
     def _reap_expired(self, expired: dict[Any, list[TimerRequest]]) -> set[Any]:
         timers = {pid: [t for t in each if isinstance(t, FileTimerRequest)] for pid, each in expired.items()}
-        lines = {pid: [timer.to_json() for timer in each] for pid, each in timers.items()}
+        news = timers.keys() - self._retries.keys()  # told once, not at each pass until the worker is gone
+        lines = {pid: [timer.to_json() for timer in timers[pid]] for pid in timers if pid in news}
         log_debug_info_for_expired_timers(self._run_id, lines)
         armed = {pid: next((t for t in each if t.signal > 0), None) for pid, each in timers.items()}
         for pid, timer in armed.items():
-            self._log_event("timer expired", timer or timers[pid][0])
+            if pid in news:
+                self._log_event("timer expired", timer or timers[pid][0])
             if timer is None:
                 logger.info("No signal specified with worker=[%s]. Do not reap it.", pid)
                 for spent in timers[pid]:
@@ -248,8 +250,8 @@ class FileTimerServer(PidTimerServer):
 
     def _arm(self, request: TimerRequest, expiration: float) -> None:
         super()._arm(request, expiration)
-        if isinstance(request, FileTimerRequest):
-            self._signals[request.worker_id, request.scope_id] = request.signal
+        number = getattr(request, "signal", 0)  # torch's class has one, too
+        self._signals[request.worker_id, request.scope_id] = number if isinstance(number, int) else 0
 
     def _disarm(self, request: TimerRequest) -> None:
         super()._disarm(request)
@@ -265,7 +267,7 @@ class FileTimerServer(PidTimerServer):
             return
         try:
             self._report(name, request)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("log_event raised at %r", name)
 
 

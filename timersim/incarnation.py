@@ -53,12 +53,12 @@ class _PidfdIncarnation(Incarnation):
         self.pid = pid
         self._fd = os.pidfd_open(pid)
         self._close = weakref.finalize(self, os.close, self._fd)
+        self._poller = select.poll()
+        self._poller.register(self._fd, select.POLLIN)
 
     @property
     def alive(self) -> bool:
-        poller = select.poll()
-        poller.register(self._fd, select.POLLIN)
-        return not poller.poll(0)
+        return not self._poller.poll(0)
 
     def send_signal(self, number: int) -> None:
         signal.pidfd_send_signal(self._fd, number)

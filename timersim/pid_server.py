@@ -59,13 +59,16 @@ class PidTimerServer(TableTimerServer):
         if reason is not None:
             return reason
         pid = request.worker_id
-        if isinstance(pid, bool) or not isinstance(pid, int):
+        if type(pid) is not int:  # a subclass may compare as it likes
             return f"worker_id is not a pid: {shown(pid)}"
         if request.expiration_time < 0:
             return None
-        if self._reaper.is_over(pid):
-            self.clear_timers({pid})
         try:
+            if self._reaper.is_alive(pid):
+                return None
+            if pid in self._reaper.watched() and not self._reaper.is_over(pid):
+                return f"what descends from a former pid={pid} is not gone yet"
+            self.clear_timers({pid})
             return None if self._watch(pid) else f"no such process: pid={pid}"
         except (ValueError, OverflowError, OSError) as error:
             return str(error)

@@ -17,11 +17,13 @@ def descendants(root: Incarnation, known: dict[int, Incarnation]) -> list[Incarn
     import psutil
 
     found = []
-    for pid in [root.pid, *(each.pid for each in known.values() if each.alive)]:
+    for ancestor in [root, *known.values()]:
         try:
-            children = psutil.Process(pid).children(recursive=True)
+            children = psutil.Process(ancestor.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             continue
+        if not ancestor.alive:
+            continue  # they may be those of the pid's next bearer
         for child in children:
             if child.pid == os.getpid() or (child.pid in known and known[child.pid].alive):
                 continue
@@ -47,8 +49,8 @@ def freeze(root: Incarnation, known: dict[int, Incarnation]) -> None:
         for each in stopped:
             try:
                 each.send_signal(signal.SIGSTOP)
-            except ProcessLookupError:
-                continue  # it has ended
+            except (ProcessLookupError, PermissionError):
+                continue  # it has ended, or it is not ours to stop
         stopped = descendants(root, known)
         if not stopped:
             return

@@ -51,7 +51,8 @@ class ProcessReaper:
 
     `watch` ties a pid to the life that it has now; a reap signals that life or nobody. It is SIGKILL at once; with
     a `grace` of some seconds it is SIGTERM first, and SIGKILL when the grace is over. With `tree` the worker's
-    descendants go with it, also those that it starts meanwhile. A reaped child of this process stays a zombie till
+    descendants go with it, also those that it starts meanwhile; who has left the tree, as a daemon does, lives. A
+    reaped child of this process stays a zombie till
     somebody waits for it, as `subprocess` and `multiprocessing` do; with `collect` the reaper does. It waits
     `death_limit` seconds for the death.
 
@@ -89,8 +90,7 @@ class ProcessReaper:
         """
         if pid <= 1 or pid == os.getpid():
             raise NotReapableError(f"only other processes with a pid above 1 can be reaped: pid={pid}")
-        known = self._watched.get(pid)
-        if known is not None and known.itself.alive:
+        if self.is_alive(pid):
             return True
         self.forget(pid)
         try:
@@ -103,10 +103,15 @@ class ProcessReaper:
         self._watched[pid] = _Quarry(incarnation)
         return True
 
-    def is_over(self, pid: int) -> bool:
-        """Returns whether the life to which `pid` is tied is over."""
+    def is_alive(self, pid: int) -> bool:
+        """Returns whether `pid` is tied to a life, and that life goes on."""
         known = self._watched.get(pid)
-        return known is not None and not known.itself.alive
+        return known is not None and known.itself.alive
+
+    def is_over(self, pid: int) -> bool:
+        """Returns whether the life to which `pid` is tied is over, and those that a reap found to descend from it."""
+        known = self._watched.get(pid)
+        return known is not None and not known.living()
 
     def watched(self) -> list[int]:
         """Returns the pids that are tied to a life."""
@@ -167,11 +172,16 @@ class ProcessReaper:
         if self._tree:
             find = freeze if number == signal.SIGKILL else descendants
             find(quarry.itself, quarry.descendants)
+        refused: PermissionError | None = None
         for each in quarry.living():
             try:
                 each.send_signal(number)
             except ProcessLookupError:
                 continue  # it died by itself meanwhile
+            except PermissionError as error:
+                refused = error
+        if refused is not None:
+            raise refused
 
     def _see_dead(self, quarry: _Quarry, number: int) -> bool:
         """Waits for their deaths, the first time after this signal; returns whether all of them are gone."""

@@ -1,11 +1,13 @@
 """A Unix socket as a request queue: one connection a worker, and the kernel says who speaks."""
 
 import errno
+import math
 import resource
 import select
 import socket
 import stat
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 from timersim.api import TimerRequest
@@ -47,7 +49,9 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Gives its descriptors back."""
+        """Hangs up, for the copies that forks of this process hold too, and gives its descriptors back."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
         if self.incarnation is not None:
             self.incarnation.close()
@@ -98,7 +102,8 @@ class SocketRequestQueue(DescriptorRequestQueue):
             listener.listen(BACKLOG)
         except OSError as error:
             listener.close()
-            raise OSError(error.errno, f"no socket can be made: {error}", self.path) from None
+            what = error.strerror or str(error)
+            raise OSError(error.errno or errno.ENAMETOOLONG, f"no socket can be made: {what}", self.path) from None
         self._listener = listener
         self._epoll = select.epoll()
         self._epoll.register(listener, select.EPOLLIN)
@@ -108,6 +113,9 @@ class SocketRequestQueue(DescriptorRequestQueue):
         self.open()
         assert self._epoll is not None
         return self._epoll.fileno()
+
+    def _patience(self) -> float:
+        return math.inf if self._deaf_until is None else max(0.0, self._deaf_until - self._clock.monotonic())
 
     def close(self) -> None:
         """Ends every connection, and takes the socket away."""
@@ -132,6 +140,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
         if not stat.S_ISSOCK(kind):
             raise FileExistsError(errno.EEXIST, "a socket is made at a path where nothing is, or a socket", self.path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+            caller.settimeout(0)
             if caller.connect_ex(self.path) != errno.ECONNREFUSED:
                 raise OSError(errno.EADDRINUSE, "another server listens", self.path)
         path.unlink()
@@ -223,6 +232,9 @@ class SocketRequestQueue(DescriptorRequestQueue):
             is_the_same = start_ticks(pid) == ticks
         except ProcessLookupError:
             is_the_same = False
+        except OSError as error:
+            incarnation.close()
+            return f"pid={pid} says hello: {error}"
         if not is_the_same:
             incarnation.close()
             return f"pid={pid} says hello, and is not the process that it was then"
@@ -233,6 +245,8 @@ class SocketRequestQueue(DescriptorRequestQueue):
     def _end(self, connection: Connection) -> None:
         """Forgets a connection; what it has armed stays armed until it is due, or its worker is dead."""
         self._connections.pop(connection.socket.fileno(), None)
+        if self._epoll is not None:
+            self._epoll.unregister(connection.socket)  # a copy in a fork of this process would keep it readable
         connection.close()
         self._deaf_until = self._deaf_until and self._clock.monotonic()
 

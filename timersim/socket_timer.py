@@ -29,7 +29,8 @@ class SocketTimerClient(TimerClient):
 
     `acquire` and `release` return when the server has registered the request. One that raised has changed
     nothing: RuntimeError with the reason where the request was refused, ConnectionError where no server answers at
-    `path`, TimeoutError where it answers for longer than `answer_within` seconds not at all.
+    `path`, TimeoutError where it answers for longer than `answer_within` seconds not at all. An acquire that Ctrl-C
+    interrupted after its answer had come is released.
     """
 
     def __init__(self, path: str, *, clock: Clock | None = None, answer_within: float = ANSWER_LIMIT) -> None:
@@ -48,7 +49,7 @@ class SocketTimerClient(TimerClient):
 
     def close(self) -> None:
         """Releases what this process holds here, and hangs up; the next `acquire` connects again."""
-        with suppress(ConnectionError):  # a server that is gone guards nothing
+        with suppress(ConnectionError, TimeoutError):  # a server that is gone, or that hangs, guards nothing
             self._own_link().part()
 
     def _own_link(self) -> "_Link":
@@ -57,6 +58,13 @@ class SocketTimerClient(TimerClient):
             self._link.hang_up()
             self._link = _Link(self._path, self.clock, self._answer_within)
         return self._link
+
+
+class _TooLate(BaseException):
+    """An interrupt, as Ctrl-C is one, of a wait whose answer had come: what it asked for is registered."""
+
+    def __init__(self, interrupt: BaseException) -> None:
+        self.interrupt = interrupt
 
 
 class _Link:
@@ -87,7 +95,12 @@ class _Link:
                 self.hang_up()
 
     def _request(self, scope: str, expiration: float) -> None:
-        reason = self._ask_again(lambda sequence: request_packet(Kind.REQUEST, sequence, expiration, scope))
+        try:
+            reason = self._ask_again(lambda sequence: request_packet(Kind.REQUEST, sequence, expiration, scope))
+        except _TooLate as late:
+            if expiration >= 0:
+                self._ask_again(lambda sequence: request_packet(Kind.REQUEST, sequence, -1.0, scope))
+            raise late.interrupt from None
         if reason is not None:
             raise RuntimeError(f"the server refused the request: {reason}")
         if expiration < 0:
@@ -106,25 +119,31 @@ class _Link:
                 raise
             return self._ask(self._connect(), packet)
 
-    def _ask(self, link: socket.socket, packet: Callable[[int], bytes]) -> str | None:
+    def _ask(self, link: socket.socket, packet: Callable[[int], bytes], *, is_hello: bool = False) -> str | None:
         """Sends a packet and returns why it was refused, None where it was not."""
         self._sequence += 1
         data = packet(self._sequence)
         try:
             link.send(data)
-            return self._answer(link)
-        except BaseException:
-            if not self._abandon(link):
+            return self._answer(link, {0, self._sequence} if is_hello else {self._sequence})
+        except BaseException as error:
+            if not self._abandon(link) or is_hello:
                 raise
-            return None
+            if isinstance(error, OSError):
+                return None
+            raise _TooLate(error) from None
 
-    def _answer(self, link: socket.socket) -> str | None:
-        if not self._clock.wait_readable([link.fileno()], self._limit):
-            raise TimeoutError(errno.ETIMEDOUT, f"no answer within {self._limit} s from the server", self._path)
-        answer = link.recv(65_536)
-        if not answer:
-            raise ConnectionResetError(errno.ECONNRESET, "the server has gone before it answered", self._path)
-        return read_answer(answer)[1]
+    def _answer(self, link: socket.socket, sequences: set[int]) -> str | None:
+        """Waits for an answer of these `sequences`; others were provoked by a child that holds the connection too."""
+        end = self._clock.monotonic() + self._limit
+        while (left := end - self._clock.monotonic()) >= 0 and self._clock.wait_readable([link.fileno()], left):
+            answer = link.recv(65_536)
+            if not answer:
+                raise ConnectionResetError(errno.ECONNRESET, "the server has gone before it answered", self._path)
+            sequence, reason = read_answer(answer)
+            if sequence in sequences:
+                return reason
+        raise TimeoutError(errno.ETIMEDOUT, f"no answer within {self._limit} s from the server", self._path)
 
     def _abandon(self, link: socket.socket) -> bool:
         """Hangs up for both sides; returns whether the answer came all the same, and so the request is registered.
@@ -133,14 +152,19 @@ class _Link:
         """
         try:
             link.shutdown(socket.SHUT_RDWR)
-            answer = link.recv(65_536)
+            while answer := link.recv(65_536):
+                sequence, reason = read_answer(answer)
+                if sequence == self._sequence:
+                    return reason is None
         except OSError:
-            answer = b""
-        self.hang_up()
-        return bool(answer) and read_answer(answer)[1] is None
+            pass  # it was broken
+        finally:
+            self.hang_up()
+        return False
 
     def _connect(self) -> socket.socket:
         """Opens the connection and says hello, or raises ConnectionError once it has looked for long enough."""
+        started = start_ticks(self.pid)
         for attempt in range(OPEN_ATTEMPTS):
             if attempt:
                 self._clock.sleep(OPEN_INTERVAL)
@@ -151,14 +175,18 @@ class _Link:
             except OSError as error:
                 link.close()
                 what = error.strerror or str(error)
-            else:
-                self._socket = link
-                self._greet(link)
-                return link
+                continue
+            self._socket = link
+            try:
+                self._greet(link, started)
+            except (BrokenPipeError, ConnectionResetError) as error:  # a server that ends, or has too many connections
+                what = error.strerror or str(error)
+                continue
+            return link
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"no SocketTimerServer answers: {what}", self._path)
 
-    def _greet(self, link: socket.socket) -> None:
-        reason = self._ask(link, lambda sequence: request_packet(Kind.HELLO, sequence, start_ticks(self.pid)))
+    def _greet(self, link: socket.socket, started: int) -> None:
+        reason = self._ask(link, lambda sequence: request_packet(Kind.HELLO, sequence, started), is_hello=True)
         if reason is not None:
             self.hang_up()
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"the server refused this process: {reason}", self._path)
@@ -173,9 +201,9 @@ class _Link:
 class SocketTimerServer(PidTimerServer):
     """The watchdog of `SocketTimerClient`s, with a socket at `path`. Linux only.
 
-    The kernel says who speaks, so that nobody has another killed; an acquire is answered when it is armed. An end
-    of a connection disarms nothing, since a worker's child may still hold it: a worker is gone when the kernel says
-    so. `stop` takes the socket away and keeps the timers; `start` guards them again.
+    The kernel says who speaks, so that nobody but root has another killed; an acquire is answered when it is armed.
+    An end of a connection disarms nothing, since a worker's child may still hold it: a worker is gone when the kernel
+    says so. `stop` takes the socket away and keeps the timers; `start` guards them again.
 
     >>> import tempfile
     >>> server = SocketTimerServer(tempfile.mkdtemp() + "/timers", max_interval=60)

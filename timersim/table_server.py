@@ -3,10 +3,13 @@
 import math
 from typing import Any
 
-from timersim.api import RequestQueue, TimerRequest, TimerServer, refusal
+from timersim.api import RequestQueue, TimerRequest, TimerServer, refusal, shown
 from timersim.clock import Clock
 from timersim.refusals import Refusals
 from timersim.timer_table import TimerTable
+
+STEP = 0.001
+"""Seconds by which the two clocks must have moved apart to count as a step: they are never read at one instant."""
 
 
 class TableTimerServer(TimerServer):
@@ -26,13 +29,17 @@ class TableTimerServer(TimerServer):
     ) -> None:
         super().__init__(request_queue, max_interval, daemon, clock=clock)
         self._timers = TimerTable()
+        self._ahead = math.nan
         self._refusals = Refusals(self._clock)
 
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
         """Takes each request in order; one that cannot be registered costs itself alone."""
         wall, monotonic = self._read_clocks()
         for request in timer_requests:
-            reason = self._register(request, wall, monotonic)
+            try:
+                reason = self._register(request, wall, monotonic)
+            except (Exception, SystemExit) as error:
+                reason = f"it cannot be looked at: {shown(error)}"
             if reason is not None:
                 self._refusals.log(reason)
 
@@ -44,13 +51,22 @@ class TableTimerServer(TimerServer):
     def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
         """Returns by worker the timers with an expiration of `deadline` or earlier, a wall-clock instant."""
         wall, monotonic = self._reading if deadline == self._reading[0] else self._read_clocks()
+        ahead = self._wall_ahead(wall, monotonic)
+        instant = monotonic if deadline == wall else deadline - ahead
         expired: dict[Any, list[TimerRequest]] = {}
-        for worker_id, scope_id in self._timers.due(deadline - wall + monotonic):
+        for worker_id, scope_id in self._timers.due(instant):
             expiration = self._timers.expiration((worker_id, scope_id))
             assert expiration is not None
-            request = TimerRequest(worker_id, scope_id, expiration - monotonic + wall)
+            request = TimerRequest(worker_id, scope_id, expiration + ahead)
             expired.setdefault(worker_id, []).append(request)
         return expired
+
+    def _wall_ahead(self, wall: float, monotonic: float) -> float:
+        """Returns the wall clock less the monotonic one: the same number until it steps, so that equals stay equal."""
+        ahead = wall - monotonic
+        if not abs(ahead - self._ahead) < STEP:
+            self._ahead = ahead
+        return self._ahead
 
     def _register(self, request: TimerRequest, wall: float, monotonic: float) -> str | None:
         """Registers a request by the two clocks; returns why it cannot be, None where it was."""
@@ -59,7 +75,7 @@ class TableTimerServer(TimerServer):
             if request.expiration_time < 0:
                 self._disarm(request)
             else:
-                self._arm(request, float(request.expiration_time) - wall + monotonic)
+                self._arm(request, float(request.expiration_time) - self._wall_ahead(wall, monotonic))
         return reason
 
     def _admit(self, request: TimerRequest) -> str | None:

@@ -1,14 +1,20 @@
 """The table of live timers, found by key, by worker and by expiration."""
 
-import heapq
 import math
 from collections.abc import Hashable, Iterator
-from itertools import count
+from heapq import heapify, heappop, heappush
+from typing import Any
 
 Key = tuple[Hashable, str]
 """Whose timer it is, and of which block: (worker, scope)."""
 
-_Entry = tuple[float, int, Hashable, str]
+_Entry = list[Any]
+"""An entry of the heap: expiration, serial, key. The key of a timer that was disarmed is None."""
+
+_KEY = 2
+
+SPARE = 64
+"""The heap has at most twice as many entries as there are live timers, and so many more; `_room` is what is left."""
 
 
 class TimerTable:
@@ -22,16 +28,16 @@ class TimerTable:
     ([], [(1, 'load')], 10)
     """
 
-    __slots__ = ("_count", "_heap", "_live", "_serial")
+    __slots__ = ("_heap", "_live", "_room", "_serial")
 
     def __init__(self) -> None:
         self._live: dict[Hashable, dict[str, _Entry]] = {}
-        self._count = 0
+        self._room = SPARE
         self._heap: list[_Entry] = []
-        self._serial = count()
+        self._serial = 0
 
     def __len__(self) -> int:
-        return self._count
+        return (len(self._heap) + self._room - SPARE) // 2
 
     def __contains__(self, key: Key) -> bool:
         return key[1] in self._live.get(key[0], ())
@@ -42,33 +48,45 @@ class TimerTable:
     def arm(self, key: Key, expiration: float) -> None:
         """Arms the timer of `key`, or re-arms it: the older expiration is forgotten."""
         worker, scope = key
-        timers = self._live.get(worker)
-        if timers is None:
+        try:
+            timers = self._live[worker]
+        except KeyError:
             timers = self._live[worker] = {}
-        if scope not in timers:
-            self._count += 1
-        timers[scope] = entry = (expiration, next(self._serial), worker, scope)
-        heapq.heappush(self._heap, entry)
-        self._bound()
+        if scope in timers:
+            timers[scope][_KEY] = None
+            self._room -= 1
+        else:
+            self._room += 1
+        self._serial += 1
+        timers[scope] = entry = [expiration, self._serial, key]
+        heappush(self._heap, entry)
+        if self._room < 0:
+            self._compact()
 
     def disarm(self, key: Key) -> bool:
         """Forgets the timer of `key`; returns whether there was one."""
         worker, scope = key
-        timers = self._live.get(worker)
-        if timers is None or timers.pop(scope, None) is None:
+        try:
+            timers = self._live[worker]
+            timers.pop(scope)[_KEY] = None
+        except KeyError:
             return False
-        self._count -= 1
         if not timers:
             del self._live[worker]
-        self._bound()
+        self._room -= 2
+        if self._room < 0:
+            self._compact()
         return True
 
     def disarm_worker(self, worker: Hashable) -> int:
         """Forgets every timer of `worker`; returns how many there were."""
-        number = len(self._live.pop(worker, ()))
-        self._count -= number
-        self._bound()
-        return number
+        timers = self._live.pop(worker, {})
+        for entry in timers.values():
+            entry[_KEY] = None
+        self._room -= 2 * len(timers)
+        if self._room < 0:
+            self._compact()
+        return len(timers)
 
     def scopes(self, worker: Hashable) -> list[str]:
         """Returns the scopes for which `worker` holds a timer, oldest first."""
@@ -81,17 +99,26 @@ class TimerTable:
 
     def next_expiration(self, after: float = -math.inf) -> float | None:
         """Returns the earliest expiration later than `after`, None where there is none."""
-        while self._heap and not self._is_live(self._heap[0]):
-            heapq.heappop(self._heap)
+        heap = self._heap
+        while heap and heap[0][_KEY] is None:
+            heappop(heap)
+            self._room += 1
+        if not heap:
+            return None
+        first: float = heap[0][0]
+        return first if after < first < math.inf else self._next_below(after)
+
+    def _next_below(self, after: float) -> float | None:
+        """Looks below the entries that are due already, which lie at the top of the heap."""
+        heap = self._heap
         earliest = math.inf
         pending = [0]
         while pending:
             index = pending.pop()
-            if index >= len(self._heap) or self._heap[index][0] > earliest:
+            if index >= len(heap) or heap[index][0] > earliest:
                 continue
-            entry = self._heap[index]
-            if entry[0] > after and self._is_live(entry):
-                earliest = entry[0]
+            if heap[index][0] > after and heap[index][_KEY] is not None:
+                earliest = heap[index][0]
             else:
                 pending += (2 * index + 1, 2 * index + 2)
         return None if earliest == math.inf else earliest
@@ -101,26 +128,19 @@ class TimerTable:
 
         They stay in the table. What is due lies at the top of the heap: nothing else is visited.
         """
+        heap = self._heap
         found: list[_Entry] = []
         pending = [0]
         while pending:
             index = pending.pop()
-            if index < len(self._heap) and self._heap[index][0] <= now:
-                if self._is_live(self._heap[index]):
-                    found.append(self._heap[index])
+            if index < len(heap) and heap[index][0] <= now:
+                if heap[index][_KEY] is not None:
+                    found.append(heap[index])
                 pending += (2 * index + 1, 2 * index + 2)
-        return [(worker, scope) for _, _, worker, scope in sorted(found, key=_by_time)]
+        return [key for _, _, key in sorted(found)]
 
-    def _is_live(self, entry: _Entry) -> bool:
-        timers = self._live.get(entry[2])
-        return timers is not None and timers.get(entry[3]) is entry
-
-    def _bound(self) -> None:
-        """Throws the dead entries out once they outnumber the live ones by 64."""
-        if len(self._heap) > 2 * self._count + 64:
-            self._heap = [entry for timers in self._live.values() for entry in timers.values()]
-            heapq.heapify(self._heap)
-
-
-def _by_time(entry: _Entry) -> tuple[float, int]:
-    return entry[0], entry[1]
+    def _compact(self) -> None:
+        """Throws the dead entries out, once they outnumber the live ones by SPARE."""
+        self._heap = [entry for timers in self._live.values() for entry in timers.values()]
+        heapify(self._heap)
+        self._room = len(self._heap) + SPARE

@@ -1,0 +1,1 @@
+"""Speed, as a ratio to a floor beside it: `python -m tests.benchmarks`."""

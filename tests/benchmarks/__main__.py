@@ -1,0 +1,12 @@
+"""`python -m tests.benchmarks [SCALE]` prints the table; a SCALE below 1 measures less."""
+
+import sys
+
+from . import expires, reaps, requests, timer_table
+
+if __name__ == "__main__":
+    scale = float(sys.argv[1]) if sys.argv[1:] else 1.0
+    for part in (timer_table, expires, reaps, requests):
+        for row in part.rows(scale):
+            sys.stdout.write(row + "\n")
+            sys.stdout.flush()

@@ -1,0 +1,20 @@
+"""The benchmarks run; how fast it is they tell when they are run whole."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent
+
+
+def test_each_benchmark_measures() -> None:
+    """A small run prints a line with a ratio for each row, and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "0.001"], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert {line.partition(",")[0] for line in lines} == {"timer table", "expires", "expiration to dead", "requests"}
+    assert all(re.search(r" \d+\.\d\dx \(", line) for line in lines), done.stdout

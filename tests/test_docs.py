@@ -1,0 +1,31 @@
+"""The pages for users say the truth: their code runs, and what they name is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import timersim
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    """The page's code runs from top to bottom, without a warning, as a program of one's own."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_page_on_timers_names_each_client_and_server() -> None:
+    """Whoever looks for a client or a server finds it on the page."""
+    page = (DOCS / "timers.md").read_text(encoding="utf-8")
+
+    assert [name for name in timersim.__all__ if name.endswith(("Client", "Server")) and name not in page] == []
