@@ -16,7 +16,7 @@ def test_one_task_at_a_time_is_in_the_block() -> None:
     log: list[tuple[float, str, str]] = []
 
     def use(name: str) -> None:
-        with turns.take():
+        with turns:
             log.append((clock.monotonic(), name, "in"))
             clock.sleep(5)
             log.append((clock.monotonic(), name, "out"))
@@ -31,10 +31,10 @@ def test_one_task_at_a_time_is_in_the_block() -> None:
 def test_a_block_that_raises_ends_its_turn() -> None:
     """After an exception in the block the next one gets its turn."""
     turns = Turns(SystemClock())
-    with pytest.raises(KeyError), turns.take():
+    with pytest.raises(KeyError), turns:
         raise KeyError
 
-    with turns.take():
+    with turns:
         pass
 
 
@@ -45,7 +45,7 @@ def test_threads_take_turns() -> None:
 
     def count() -> None:
         for _ in range(200):
-            with turns.take():
+            with turns:
                 before = counted[0]
                 threading.Event().wait(0)
                 counted[0] = before + 1

@@ -193,7 +193,7 @@ class TimerServer(ABC):
         if self._is_own_pass():
             yield
             return
-        with self._control.take():
+        with self._control:
             yield
 
     def _is_own_pass(self) -> bool:

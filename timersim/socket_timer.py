@@ -82,12 +82,12 @@ class _Link:
 
     def request(self, scope: str, expiration: float) -> None:
         """Has the server register a request."""
-        with self._turns.take():
+        with self._turns:
             self._request(scope, float(expiration))
 
     def part(self) -> None:
         """Releases what is held, and hangs up."""
-        with self._turns.take():
+        with self._turns:
             try:
                 for scope in list(self._held):
                     self._request(scope, -1.0)

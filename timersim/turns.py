@@ -2,8 +2,6 @@
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from timersim.clock import Clock
 
@@ -13,20 +11,20 @@ class Turns:
 
     >>> from timersim import SystemClock
     >>> turns = Turns(SystemClock())
-    >>> with turns.take():
+    >>> with turns:
     ...     print("alone")
     alone
     """
+
+    __slots__ = ("_clock", "_lock")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
 
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Waits until nobody else is in such a block, and keeps others out of this one."""
-        self._clock.wait(lambda seconds: self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)), math.inf)
-        try:
-            yield
-        finally:
-            self._lock.release()
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._clock.wait(lambda seconds: self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)), math.inf)
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
