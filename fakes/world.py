@@ -7,8 +7,9 @@ from typing import Any
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import default_modules, patched
 from timersim.fakes.servers import Server, ServerMaker, make_server
+from timersim.fakes.story import Story, ToldRequestQueue
 from timersim.fakes.tasks import TaskGroup
-from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient, MemoryTimerServer
+from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
 
 
 class SimulatedWorld:
@@ -18,7 +19,7 @@ class SimulatedWorld:
     the same as a `multiprocessing.Queue` has it.
 
     `reap` is the simulated kernel's hand: what the server's own `os.kill`, `scancel` or pod deletion would have
-    done. `server` is the watchdog itself, once it was made.
+    done. `server` is the watchdog itself, once it was made; `story` what has happened, for people.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class SimulatedWorld:
         kill: Callable[[int, int], None] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
-        self.queue = queue or MemoryRequestQueue(clock=self.clock)
+        self.story = Story(self.clock)
+        self.queue = queue or ToldRequestQueue(self.story)
         self.mp_queue = mp_queue
         self.max_interval = max_interval
-        self.reap = reap or _gone_at_once
+        self.reap = reap or self.story.reap
         self.kill = kill or (lambda pid, number: None)
         self.group = TaskGroup("server")
         self.server: Any = None
@@ -89,7 +91,3 @@ def simulated_world(
                 seated.stop()
     finally:
         world.clock.close()
-
-
-def _gone_at_once(worker_id: Any) -> bool:
-    return True

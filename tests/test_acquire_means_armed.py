@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from timersim import FileTimerServer, SocketTimerServer, TimerServer
-from timersim.pid_server import PidTimerServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.queues import Queue
+
+    from timersim.pid_server import PidTimerServer
 
 TRIES = 20
 FAR = 4e9
@@ -62,7 +65,7 @@ def note_arrivals(server: TimerServer) -> list[int]:
         arrived.extend(request.worker_id for request in requests)
         register(requests)
 
-    server.register_timers = noting  # type: ignore[method-assign]
+    server.register_timers = noting  # type: ignore[method-assign, assignment]
     return arrived
 
 

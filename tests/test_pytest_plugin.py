@@ -2,6 +2,9 @@
 
 import pytest
 
+from timersim.lab.saved import SavedSchedule
+from timersim.lab.schedule import Acquire, Schedule
+
 pytest_plugins = ["pytester"]
 
 
@@ -95,3 +98,312 @@ def test_an_unused_plugin_imports_nothing_of_ours(pytester: pytest.Pytester) -> 
         """
     )
     pytester.runpytest_subprocess("-q", "-p", "no:hypothesispytest", "-p", "no:randomly").assert_outcomes(passed=1)
+
+
+BROKEN = """
+    import pytest
+    from timersim.fakes import SimulatedBackend
+    from timersim.fakes.broken_servers import without
+    from timersim.lab import Acquire, Schedule, run
+    from timersim.memory_timer import MemoryTimerServer
+
+    BACKEND = SimulatedBackend(without("reap-once", MemoryTimerServer){spec})
+
+    def test_mine():
+        run(Schedule([Acquire(0, "s0", after=0)]), BACKEND).check()
+"""
+SPEC = ', spec={"name": "memory", "without": "reap-once"}'
+TIMELINE = [
+    '  Schedule([Acquire(0, "s0", after=0)])  on memory',
+    "",
+    "  t  worker 0        wire     server",
+    "  0  acquire s0 ->0  acquire  armed, due 0",
+    "     reaped                   attempts a reap",
+    "                              MUST NOT: reaped already",
+]
+
+
+def section(result: pytest.RunResult, title: str) -> list[str]:
+    """Returns the lines of a section of a failure's report."""
+    lines = result.outlines
+    begin = next(n for n, line in enumerate(lines) if line.strip("-") == f" {title} ")
+    end = next(n for n in range(begin + 1, len(lines)) if lines[n].startswith(("---", "===", "___")))
+    return lines[begin + 1 : end]
+
+
+def test_a_failing_test_shows_its_worlds_story(pytester: pytest.Pytester) -> None:
+    """The report of a failing test that used a world has a section with what was requested and reaped, and when."""
+    pytester.makepyfile(
+        """
+        def test_it(timer_client, virtual_clock):
+            client = timer_client("rank 3")
+            client.acquire("load", virtual_clock.time() + 60)
+            virtual_clock.advance(0.5)
+            client.release("load")
+            timer_client(4).acquire("load", virtual_clock.time() + 7)
+            virtual_clock.advance(3600)
+            assert False
+        """
+    )
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(failed=1)
+    assert section(result, "timersim") == [
+        "in the test's world, in seconds from its beginning:",
+        "    0  rank 3  acquire load ->60",
+        "  0.5  rank 3  release load",
+        "  0.5  4       acquire load ->7.5",
+        "  7.5  4       reaped",
+    ]
+
+
+def test_a_passing_test_and_an_empty_world_show_nothing(pytester: pytest.Pytester) -> None:
+    """No section is added where a test passes, or where nothing happened in its world."""
+    pytester.makepyfile(
+        """
+        def test_green(timer_client, virtual_clock):
+            timer_client("rank 3").acquire("load", virtual_clock.time() + 60)
+
+        def test_red(timer_world):
+            assert False
+
+        def test_without():
+            assert False
+        """
+    )
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(passed=1, failed=2)
+    assert not any(line.strip("-") == " timersim " for line in result.outlines)
+
+
+def test_a_broken_invariant_is_saved_once_and_replayed(pytester: pytest.Pytester) -> None:
+    """A violation on a backend that can be made again is saved, and the section has the line that replays it."""
+    pytester.makepyfile(BROKEN.replace("{spec}", SPEC))
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(failed=1)
+    files = [path.name for path in (pytester.path / "timersim-failures").iterdir()]
+    assert len(files) == 1
+    assert section(result, "timersim") == [f"replay: timersim replay timersim-failures/{files[0]}"]
+    replayed = pytester.run("python", "-m", "timersim", "replay", f"timersim-failures/{files[0]}")
+    assert (replayed.ret, replayed.outlines[0]) == (1, f"{files[0].removesuffix('.timersim.json')}   STILL FAILS")
+
+
+def test_a_backend_that_nothing_rebuilds_is_replayed_by_pasting(pytester: pytest.Pytester) -> None:
+    """Without what rebuilds its backend a violation is not saved; the section has the line to paste, and where."""
+    pytester.makepyfile(BROKEN.replace("{spec}", ""))
+
+    result = pytester.runpytest_subprocess("-q")
+
+    name = pytester.path.name[:-1]
+    assert section(result, "timersim") == [
+        f'replay: paste @example(Schedule([Acquire(0, "s0", after=0)])) above {name}.py::test_mine'
+    ]
+    assert not (pytester.path / "timersim-failures").exists()
+
+
+def test_saved_schedules_are_tests(pytester: pytest.Pytester) -> None:
+    """A folder of saved schedules is a suite: what is fixed passes, what still fails shows the failing test case."""
+    folder = pytester.path / "regressions"
+    schedule = Schedule([Acquire(0, "s0", after=0)])
+    SavedSchedule("fixed", ["reaped-once"], {"name": "memory"}, schedule).save(folder)
+    SavedSchedule("broken", ["reaped-once"], {"name": "memory", "without": "reap-once"}, schedule).save(folder)
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(passed=1, failed=1)
+    begin = result.outlines.index("____________________________________ broken ____________________________________")
+    assert result.outlines[begin + 1 : begin + 9] == [
+        "STILL FAILS: reaped-once: worker 0 was reaped at t=0, and again at t=0",
+        *TIMELINE,
+        f"  replay: timersim replay {folder / 'broken.timersim.json'}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        (
+            {"name": "memory", "server": "gone:x"},
+            "the server 'gone:x' can't be imported: ModuleNotFoundError: *",
+        ),
+        ({"name": "abacus"}, "there is no backend 'abacus'; there are memory, local, torch-local"),
+    ],
+)
+def test_a_saved_schedule_without_its_backend_needs_a_test(
+    pytester: pytest.Pytester, backend: dict[str, str], reason: str
+) -> None:
+    """A file whose backend can't be made again fails, says why, and gives the line for a test of one's own."""
+    SavedSchedule("lost", ["reaped-once"], backend, Schedule([Acquire(0, "s0", after=5)])).save(pytester.path)
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"lost.timersim.json needs a test of your own, since its backend can't be made here: {reason}",
+            '  @example(Schedule([[]Acquire(0, "s0", after=5)[]]))',
+        ]
+    )
+
+
+def test_a_file_that_is_no_saved_schedule_is_an_error_in_a_line(pytester: pytest.Pytester) -> None:
+    """What bears the suffix and is no saved schedule is not passed over."""
+    (pytester.path / "odd.timersim.json").write_text("[]")
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(['*odd.timersim.json is no saved schedule: it has no "timersim": 1'])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "failed"),
+    [([], 0), (["timersim-failures"], 1), (["timersim-failures/case.timersim.json"], 1), (["."], 0)],
+)
+def test_what_was_dropped_is_collected_on_demand(pytester: pytest.Pytester, arguments: list[str], failed: int) -> None:
+    """Where failures are saved by themselves they are tests only for who names them."""
+    spec = {"name": "memory", "without": "reap-once"}
+    case = SavedSchedule("case", ["reaped-once"], spec, Schedule([Acquire(0, "s0", after=0)]))
+    case.save(pytester.path / "timersim-failures")
+    pytester.makepyfile("def test_other(): pass")
+
+    outcomes = pytester.runpytest_subprocess("-q", *arguments).parseoutcomes()
+
+    assert outcomes.get("failed", 0) == failed
+
+
+def test_the_marker_and_the_ini_shape_worlds(pytester: pytest.Pytester) -> None:
+    """The closest marker wins over others, and these over the ini file."""
+    pytester.makeini("[pytest]\ntimersim_max_interval = 7\ntimersim_start = 500")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def shape(world):
+            return world.max_interval, world.clock.time()
+
+        def test_ini(timer_world):
+            assert shape(timer_world) == (7.0, 500.0)
+
+        @pytest.mark.timersim(max_interval=30)
+        class TestMarked:
+            def test_one(self, timer_world):
+                assert shape(timer_world) == (30, 500.0)
+
+            @pytest.mark.timersim(max_interval=5, start=2_000)
+            def test_closer(self, timer_world):
+                assert shape(timer_world) == (5, 2_000)
+        """
+    )
+    pytester.runpytest_subprocess("-q", "--strict-markers").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(("marker", "value"), [("60", "60"), ("interval=60", "interval")])
+def test_a_marker_that_means_nothing_is_refused(pytester: pytest.Pytester, marker: str, value: str) -> None:
+    """A misspelt option of the marker is an error that says what there is."""
+    pytester.makepyfile(f"import pytest\n\n@pytest.mark.timersim({marker})\ndef test_it(timer_world): pass")
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"@pytest.mark.timersim takes max_interval, start: not {value}"])
+
+
+def test_a_test_runs_on_each_backend_that_is_named(pytester: pytest.Pytester) -> None:
+    """`timer_backend` is memory, or what the command line names, each once and for the session."""
+    pytester.makepyfile(
+        """
+        from hypothesis import given, settings
+        from timersim.lab import run
+        from timersim.strategies import schedules
+
+        @settings(max_examples=10)
+        @given(schedules(max_workers=2))
+        def test_it(timer_backend, schedule):
+            run(schedule, timer_backend).check()
+        """
+    )
+    assert ids(pytester) == ["test_it[memory]"]
+    assert ids(pytester, "--timersim-backend", "local", "--timersim-backend", "memory") == [
+        "test_it[local]",
+        "test_it[memory]",
+    ]
+    pytester.runpytest_subprocess("-q", "--timersim-backend", "local").assert_outcomes(passed=1)
+    result = pytester.runpytest_subprocess("-q", "--timersim-backend", "abacus")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["--timersim-backend abacus: there is no backend 'abacus'; there are memory, *"])
+
+
+def ids(pytester: pytest.Pytester, *arguments: str) -> list[str]:
+    """Returns the collected tests."""
+    lines = pytester.runpytest_subprocess("-q", "--collect-only", *arguments).outlines
+    return sorted(line.partition("::")[2] for line in lines if "::" in line)
+
+
+def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
+    """`no_leftovers` fails the test that leaves a process, by pid, and spares the workers of a backend."""
+    pytester.makepyfile(
+        """
+        import subprocess
+
+        def test_leaves(no_leftovers):
+            global process
+            process = subprocess.Popen(["sleep", "60"])
+            print("pid", process.pid)
+
+        def test_clean(no_leftovers, process_backend):
+            process.kill()
+            process.wait()
+
+        def test_not_asked():
+            global process
+            process = subprocess.Popen(["sleep", "60"])
+
+        def test_end():
+            process.kill()
+            process.wait()
+        """
+    )
+    result = pytester.runpytest_subprocess("-q", "-rA", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=4, errors=1)
+    pid = next(line.removeprefix("pid ") for line in result.outlines if line.startswith("pid "))
+    result.stdout.fnmatch_lines([f"left behind: process {pid}"])
+
+
+def test_a_traceback_ends_where_the_test_is(pytester: pytest.Pytester) -> None:
+    """The frames of `run` and `check` are not shown: a failing test ends at its own line."""
+    pytester.makepyfile(BROKEN.replace("{spec}", ""))
+
+    result = pytester.runpytest_subprocess("-q", "--tb=short")
+
+    frames = [line.partition(":")[0] for line in result.outlines if ": in " in line]
+    assert frames == [f"{pytester.path.name[:-1]}.py"]
+
+
+@pytest.mark.parametrize("option", ["-p no:timersim", "-p no:timersim --timersim-backend memory"])
+def test_the_plugin_can_be_left_out(pytester: pytest.Pytester, option: str) -> None:
+    """Without the plugin there are neither its fixtures nor its options."""
+    pytester.makepyfile("def test_it(timer_world): pass")
+
+    result = pytester.runpytest_subprocess("-q", *option.split())
+
+    if "backend" in option:
+        result.stderr.fnmatch_lines(["*unrecognized arguments: --timersim-backend*"])
+    else:
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*fixture 'timer_world' not found"])
+
+
+def test_no_header_line_is_added(pytester: pytest.Pytester) -> None:
+    """A suite that uses nothing of timersim reads as before."""
+    pytester.makepyfile("def test_it(): pass")
+
+    result = pytester.runpytest_subprocess()
+
+    assert [
+        line for line in result.outlines if "timersim" in line and not line.startswith(("plugins: ", "rootdir: "))
+    ] == []

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -16,20 +16,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, from_spec, make_backend
+from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, make_backend
 from timersim.fakes.broken_servers import ABLATIONS
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import INVARIANTS
+from timersim.lab.replay import FIXED
+from timersim.lab.replay import replay as run_again
 from timersim.lab.report import Finding, Report
-from timersim.lab.saved import SUFFIX, SavedSchedule, load
+from timersim.lab.saved import FAILURES, SUFFIX, load
 from timersim.lab.schedule import Schedule, ScheduleError
 from timersim.lab.timeline import number_text
 from timersim.strategies.search import find_violations
-
-FAILURES = Path("timersim-failures")
-"""The folder, in the current one, to which failing test cases are saved."""
 
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
@@ -172,17 +171,13 @@ def replay(
     saved = [load(file) for file in files]
     width = max(len(each.name) for each in saved)
     has_failed = False
-    with ExitStack() as closing:
-        made: dict[str, Backend] = {}
+    with BackendRack() as rack:
         for each in saved:
-            key = json.dumps(dict(each.backend), sort_keys=True)
-            if key not in made:
-                made[key] = from_spec(each.backend)
-                closing.callback(made[key].close)
-            verdict, detail = _replay(each, made[key])
-            has_failed |= verdict != "FIXED"
-            colour = "green" if verdict == "FIXED" else "red"
-            out.print(f"{each.name:<{width}}   [{colour}]{verdict}[/]" + (f"\n  {escape(detail)}" if detail else ""))
+            verdict, violation = run_again(each, rack.backend(each.backend))
+            has_failed |= verdict != FIXED
+            colour = "green" if verdict == FIXED else "red"
+            detail = f"\n  {escape(violation.headline)}" if violation else ""
+            out.print(f"{each.name:<{width}}   [{colour}]{verdict}[/]{detail}")
     return BROKEN if has_failed else 0
 
 
@@ -304,17 +299,6 @@ def _saved_files(path: Path) -> list[Path]:
     if not files:
         raise ScheduleError(f"{path} holds no saved schedule (NAME{SUFFIX})")
     return files
-
-
-def _replay(saved: SavedSchedule, backend: Backend) -> tuple[str, str]:
-    trace = run(saved.schedule, backend)
-    broken = {v.invariant.id: v for v in (*trace.violations, *trace.known)}
-    for name in saved.invariants:
-        if name in broken:
-            return "STILL FAILS", broken[name].headline
-    if trace.violations:
-        return "FAILS OTHERWISE", trace.violations[0].headline
-    return "FIXED", ""
 
 
 def _check_writable(path: Path) -> None:

@@ -1,15 +1,78 @@
 """The pytest plugin: backends for a session, worlds for a test. It imports timersim where a fixture is used."""
 
+from collections.abc import Callable, Generator, Hashable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
-
     from timersim.backends import ProcessBackend
     from timersim.fakes import SimulatedBackend, SimulatedWorld, VirtualClock
+    from timersim.lab import Backend
     from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient
+    from timersim.pytest_saved import SavedFile
+
+MARKER = "timersim(*, max_interval=60, start=1_000_000): shapes the worlds of a test, in virtual seconds"
+
+OPTIONS = {"max_interval": 60.0, "start": 1_000_000.0}
+"""What the marker shapes, with what it is by default; `timersim_max_interval` and `timersim_start` are the ini's."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--timersim-backend`, and what an ini file may say."""
+    group = parser.getgroup("timersim")
+    group.addoption(
+        "--timersim-backend",
+        action="append",
+        metavar="NAME",
+        help="what the fixture timer_backend is: memory, local, torch-local; may be repeated (default: memory)",
+    )
+    for name, value in OPTIONS.items():
+        parser.addini(f"timersim_{name}", f"{name} of the worlds of timersim, in virtual seconds", default=str(value))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends the processes of the saved schedules' backends."""
+    import sys
+
+    saved = sys.modules.get("timersim.pytest_saved")
+    if saved is not None and saved.RACK in config.stash:
+        config.stash[saved.RACK].close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Has a test of `timer_backend` run on each of the backends that were asked for."""
+    if "timer_backend" in metafunc.fixturenames:
+        names = metafunc.config.getoption("timersim_backend") or ["memory"]
+        metafunc.parametrize("timer_backend", list(dict.fromkeys(names)), indirect=True, scope="session")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "SavedFile | None":
+    """Collects saved schedules as tests."""
+    if not file_path.name.endswith(".timersim.json"):
+        return None
+    from timersim.pytest_saved import SavedFile, is_wanted
+
+    return SavedFile.from_parent(parent, path=file_path) if is_wanted(file_path, parent.session) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds to a failing test's report what its world has seen, and how to replay it."""
+    report = yield
+    if report.when == "call" and report.failed:
+        from timersim.pytest_report import add_section
+
+        add_section(item, call, report)
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +80,7 @@ def simulated_backend() -> "SimulatedBackend":
     """timersim's own server with simulated workers in virtual time; goes with `@given`."""
     from timersim.fakes import SimulatedBackend
 
-    return SimulatedBackend()
+    return SimulatedBackend(spec={"name": "memory"})
 
 
 @pytest.fixture(scope="session")
@@ -25,18 +88,32 @@ def process_backend() -> "Iterator[ProcessBackend]":
     """timersim's own server with real workers, really killed, in virtual time; goes with `@given`."""
     from timersim.backends import ProcessBackend
 
-    backend = ProcessBackend()
+    backend = ProcessBackend(spec={"name": "local"})
+    backend.warm()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def timer_backend(request: pytest.FixtureRequest) -> "Iterator[Backend]":
+    """Each backend that `--timersim-backend` names, `memory` by default; goes with `@given`."""
+    from timersim.backends.names import BackendError, make_backend
+
+    try:
+        backend = make_backend(request.param)
+    except (BackendError, RuntimeError) as error:
+        pytest.fail(f"--timersim-backend {request.param}: {error}", pytrace=False)
     backend.warm()
     yield backend
     backend.close()
 
 
 @pytest.fixture
-def timer_world() -> "Iterator[SimulatedWorld]":
+def timer_world(request: pytest.FixtureRequest) -> "Iterator[SimulatedWorld]":
     """A watchdog in virtual time, with `.clock`, `.queue`, `.server` and `.client(worker_id)`."""
     from timersim.fakes import simulated_world
 
-    with simulated_world() as world:
+    with simulated_world(**_options(request)) as world:
         yield world
 
 
@@ -62,3 +139,28 @@ def timer_server(timer_world: "SimulatedWorld") -> Any:
 def timer_client(timer_world: "SimulatedWorld") -> "Callable[[Hashable], MemoryTimerClient]":
     """Makes clients of `timer_world`: `timer_client("rank 3")`."""
     return timer_world.client
+
+
+@pytest.fixture
+def no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test that leaves a process, a thread, a descriptor or a semaphore behind, by name and pid."""
+    from timersim.backends.leftovers import watch_leftovers
+
+    for name in ("process_backend", "timer_backend"):  # theirs are there for the session
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
+    with watch_leftovers() as left:
+        yield
+    if left:
+        pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Returns what the marker closest to the test says, else the ini file."""
+    options = {name: float(request.config.getini(f"timersim_{name}")) for name in OPTIONS}
+    for marker in reversed(list(request.node.iter_markers("timersim"))):
+        unknown = [repr(value) for value in marker.args] + sorted(marker.kwargs.keys() - OPTIONS.keys())
+        if unknown:
+            pytest.fail(f"@pytest.mark.timersim takes {', '.join(OPTIONS)}: not {', '.join(unknown)}", pytrace=False)
+        options |= marker.kwargs
+    return options

@@ -1,10 +1,11 @@
 """The backends by name, and what rebuilds each of them: for the command line and for saved schedules."""
 
+import json
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from timersim.lab.experiment import Backend
 from timersim.table_server import TableTimerServer
@@ -55,6 +56,37 @@ def from_spec(spec: Mapping[str, Any]) -> Backend:
     if not are_known or not all(isinstance(value, str) for value in spec.values()):
         raise BackendError(f"a saved backend has a name, a server or a safeguard taken out, not: {dict(spec)!r}")
     return make_backend(spec["name"], server=spec.get("server"), without=spec.get("without"))
+
+
+class BackendRack:
+    """The backends of saved schedules, each made once; the end of the block closes them.
+
+    >>> with BackendRack() as rack:
+    ...     rack.backend({"name": "memory"}) is rack.backend({"name": "memory"})
+    True
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, Backend] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def backend(self, spec: Mapping[str, Any]) -> Backend:
+        """Returns the backend of a saved schedule; raises BackendError where it can't be made."""
+        key = json.dumps(dict(spec), sort_keys=True)
+        if key not in self._made:
+            self._made[key] = from_spec(spec)
+        return self._made[key]
+
+    def close(self) -> None:
+        """Gives back what they hold."""
+        for backend in self._made.values():
+            backend.close()
+        self._made.clear()
 
 
 def load_server(name: str) -> Any:

@@ -103,6 +103,9 @@ class Backend(ABC):
     def open(self) -> AbstractContextManager[World]:
         """Opens a world; at the end of the block it is over, and what is left of it is recorded."""
 
+    def warm(self) -> None:  # noqa: B027 - only some have anything to start
+        """Starts now what the first run would start."""
+
     def close(self) -> None:  # noqa: B027 - only some hold anything
         """Gives back what it holds between runs."""
 
@@ -139,7 +142,8 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
         while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
         world.recorder.add(Ended)
-    return Trace.of_record(Record(schedule, backend.name, backend.contract, world.recorder.events))
+    events = world.recorder.events
+    return Trace.of_record(Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec))
 
 
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:

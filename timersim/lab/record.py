@@ -1,10 +1,10 @@
 """The record of one run, in order: what the world did and what the server did."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from timersim.lab.contract import Contract
 from timersim.lab.schedule import Operation, Schedule
@@ -136,12 +136,13 @@ _E = TypeVar("_E", bound=Event)
 
 @dataclass
 class Record:
-    """What happened in one run of `schedule` on a backend that claims `contract`."""
+    """What happened in one run of `schedule` on a backend that claims `contract`, and that `backend_spec` rebuilds."""
 
     schedule: Schedule
     backend: str
     contract: Contract
     events: list[Event]
+    backend_spec: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def of(self, kind: type[_E]) -> list[_E]:
         """Returns the events of one kind, in order."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timersim.lab.invariants import INVARIANTS
+from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.schedule import Schedule, ScheduleError, to_object
 
 SUFFIX = ".timersim.json"
 VERSION = 1
+
+FAILURES = Path("timersim-failures")
+"""The folder, in the current one, to which failing test cases are saved that were reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ def named(invariants: Sequence[str], backend: Mapping[str, Any], schedule: Sched
     """Gives a failing test case its name: its first invariant, and four digits of its content's hash."""
     digest = hashlib.sha256(repr((sorted(backend.items(), key=str), schedule)).encode()).hexdigest()[:4]
     return SavedSchedule(f"{invariants[0]}-{digest}", invariants, backend, schedule)
+
+
+def of_violation(violation: InvariantViolation) -> SavedSchedule | None:
+    """Returns the failing test case of a violation as a file's content; None where nothing rebuilds its backend."""
+    record = violation.record
+    if record.backend_spec is None:
+        return None
+    return named([violation.invariant.id], record.backend_spec, record.schedule)
 
 
 def load(path: Path) -> SavedSchedule:

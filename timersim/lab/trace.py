@@ -39,6 +39,7 @@ class Trace(Record):
             [violation for violation in broken if violation.invariant.id in exempt],
             exercised,
             reached(account),
+            backend_spec=record.backend_spec,
         )
 
     def check(self) -> None:
