@@ -1,5 +1,7 @@
 """The plugin's fixtures, in suites of their own."""
 
+import sys
+
 import pytest
 
 from timersim.lab.saved import SavedSchedule
@@ -112,6 +114,11 @@ BROKEN = """
     def test_mine():
         run(Schedule([Acquire(0, "s0", after=0)]), BACKEND).check()
 """
+REFUSED = """
+    def test_refused():
+        BACKEND.operations = frozenset()
+        run(Schedule([Acquire(0, "s0", after=0)]), BACKEND)
+"""
 SPEC = ', spec={"name": "memory", "without": "reap-once"}'
 TIMELINE = [
     '  Schedule([Acquire(0, "s0", after=0)])  on memory',
@@ -171,7 +178,7 @@ def test_a_passing_test_and_an_empty_world_show_nothing(pytester: pytest.Pyteste
             assert False
         """
     )
-    result = pytester.runpytest_subprocess("-q")
+    result = pytester.runpytest_subprocess("-q", "-rA")
 
     result.assert_outcomes(passed=1, failed=2)
     assert not any(line.strip("-") == " timersim " for line in result.outlines)
@@ -187,7 +194,7 @@ def test_a_broken_invariant_is_saved_once_and_replayed(pytester: pytest.Pytester
     files = [path.name for path in (pytester.path / "timersim-failures").iterdir()]
     assert len(files) == 1
     assert section(result, "timersim") == [f"replay: timersim replay timersim-failures/{files[0]}"]
-    replayed = pytester.run("python", "-m", "timersim", "replay", f"timersim-failures/{files[0]}")
+    replayed = pytester.run(sys.executable, "-m", "timersim", "replay", f"timersim-failures/{files[0]}")
     assert (replayed.ret, replayed.outlines[0]) == (1, f"{files[0].removesuffix('.timersim.json')}   STILL FAILS")
 
 
@@ -376,12 +383,13 @@ def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
 
 def test_a_traceback_ends_where_the_test_is(pytester: pytest.Pytester) -> None:
     """The frames of `run` and `check` are not shown: a failing test ends at its own line."""
-    pytester.makepyfile(BROKEN.replace("{spec}", ""))
+    pytester.makepyfile(BROKEN.replace("{spec}", "") + REFUSED)
 
     result = pytester.runpytest_subprocess("-q", "--tb=short")
 
+    result.assert_outcomes(failed=2)
     frames = [line.partition(":")[0] for line in result.outlines if ": in " in line]
-    assert frames == [f"{pytester.path.name[:-1]}.py"]
+    assert frames == [f"{pytester.path.name[:-1]}.py"] * 2
 
 
 @pytest.mark.parametrize("option", ["-p no:timersim", "-p no:timersim --timersim-backend memory"])

@@ -142,13 +142,13 @@ def timer_client(timer_world: "SimulatedWorld") -> "Callable[[Hashable], MemoryT
 
 
 @pytest.fixture
-def no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails the test that leaves a process, a thread, a descriptor or a semaphore behind, by name and pid."""
+def no_leftovers() -> Iterator[None]:
+    """Fails the test that leaves a process, a thread, a descriptor or a semaphore behind, by name and pid.
+
+    What belongs to the session, as a backend's processes, was there before.
+    """
     from timersim.backends.leftovers import watch_leftovers
 
-    for name in ("process_backend", "timer_backend"):  # theirs are there for the session
-        if name in request.fixturenames:
-            request.getfixturevalue(name)
     with watch_leftovers() as left:
         yield
     if left:
