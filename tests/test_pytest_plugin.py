@@ -1,6 +1,7 @@
 """The plugin's fixtures, in suites of their own."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -415,3 +416,13 @@ def test_no_header_line_is_added(pytester: pytest.Pytester) -> None:
     assert [
         line for line in result.outlines if "timersim" in line and not line.startswith(("plugins: ", "rootdir: "))
     ] == []
+
+
+def test_every_fixture_and_strategy_serves_a_typed_suite(pytester: pytest.Pytester) -> None:
+    """The file that the type checkers are shown is a suite that passes."""
+    SavedSchedule("fixed", ["reaped-once"], {"name": "memory"}, Schedule([Acquire(0, "s0", after=0)])).save(
+        pytester.path
+    )
+    pytester.makepyfile((Path(__file__).parent / "data" / "every_fixture.py").read_text(encoding="utf-8"))
+
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=9)

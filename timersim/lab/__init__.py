@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from timersim.lab.contract import Contract
     from timersim.lab.experiment import Backend, World, run
     from timersim.lab.invariants import InvariantViolation
-    from timersim.lab.saved import saved_schedules
+    from timersim.lab.saved import SavedSchedule, saved_schedules
     from timersim.lab.schedule import (
         Acquire,
         Crash,
@@ -42,6 +42,7 @@ __all__ = [
     "PauseServer",
     "Release",
     "Resume",
+    "SavedSchedule",
     "Schedule",
     "ScheduleError",
     "Start",
@@ -60,7 +61,7 @@ __getattr__, __dir__ = attach(
         "contract": ("Contract",),
         "experiment": ("Backend", "World", "run"),
         "invariants": ("InvariantViolation",),
-        "saved": ("saved_schedules",),
+        "saved": ("SavedSchedule", "saved_schedules"),
         "schedule": (
             *("Acquire", "Crash", "Exit", "Operation", "Pause", "PauseServer", "Release", "Resume"),
             *("Schedule", "ScheduleError", "Start", "StartServer", "StopServer"),
