@@ -7,6 +7,7 @@ from timersim.lazy import attach
 if TYPE_CHECKING:
     from timersim.fakes.backend import SimulatedBackend
     from timersim.fakes.clock import VirtualClock
+    from timersim.fakes.patched_time import patch_time
     from timersim.fakes.scheduler import Deadlock, SpinError
     from timersim.fakes.waiting import HoldTimeout
     from timersim.fakes.workers import FakeWorkers
@@ -20,6 +21,7 @@ __all__ = [
     "SimulatedWorld",
     "SpinError",
     "VirtualClock",
+    "patch_time",
     "simulated_world",
 ]
 
@@ -28,6 +30,7 @@ __getattr__, __dir__ = attach(
     {
         "backend": ("SimulatedBackend",),
         "clock": ("VirtualClock",),
+        "patched_time": ("patch_time",),
         "scheduler": ("Deadlock", "SpinError"),
         "waiting": ("HoldTimeout",),
         "workers": ("FakeWorkers",),

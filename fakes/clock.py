@@ -16,7 +16,8 @@ class VirtualClock(Waiting, Clock):
     """A clock whose time passes only when it is told to, and then at once.
 
     `start` is where both hands begin, in seconds: well above 0, since to torch a negative expiration means a
-    release. Inside it counts integer nanoseconds, so ten advances of 0.1 make one second.
+    release. Inside it counts integer nanoseconds, so ten advances of 0.1 make one second. A coroutine may advance it,
+    which moves nothing that its event loop runs; `sleep` in a coroutine raises RuntimeError.
 
     >>> clock = VirtualClock()
     >>> task = clock.spawn(lambda: clock.sleep(3600), name="an hour")

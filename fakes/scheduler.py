@@ -29,6 +29,9 @@ MAX_TURNED = 2_000_000
 MAX_FIRED = 200_000
 """How much may fall due at one instant."""
 
+EXACT = 9_000_000
+"""Seconds of which a float can still tell the nanoseconds; of a date in this century it can't."""
+
 
 _T = TypeVar("_T")
 
@@ -188,7 +191,9 @@ class Scheduler(ABC):
         """Returns a reading of the time such that a task that does nothing but read is ended as spinning."""
 
         def reading() -> _T:
-            self._count_answer(self._current)
+            task = self._current
+            if task is not None and task._greenlet is getcurrent():
+                self._count_answer(task)
             return read()
 
         return reading
@@ -319,4 +324,7 @@ def nanoseconds(seconds: float) -> int:
     """Converts to whole nanoseconds; a positive time is never none."""
     if not math.isfinite(seconds):
         raise ValueError(f"not a time in seconds: {seconds!r}")
+    if seconds > EXACT:
+        whole = int(seconds)
+        return whole * SECOND + round((seconds - whole) * SECOND)
     return max(1, round(seconds * SECOND)) if seconds > 0 else 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+from timersim.fakes.loops import refuse_inside_a_loop
 from timersim.fakes.scheduler import SECOND, Deadlock, Scheduler, nanoseconds
 from timersim.fakes.tasks import VirtualTask
 
@@ -34,6 +35,7 @@ class Waiting(Scheduler):
         if self._is_held_by(task):
             time.sleep(seconds)
         elif task is None:
+            refuse_inside_a_loop()
             self._run(self._now + nanoseconds(seconds))
         elif seconds == 0:
             self._yield(task)

@@ -317,7 +317,7 @@ def test_a_marker_that_means_nothing_is_refused(pytester: pytest.Pytester, marke
     result = pytester.runpytest_subprocess("-q")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"@pytest.mark.timersim takes max_interval, start: not {value}"])
+    result.stdout.fnmatch_lines([f"@pytest.mark.timersim takes max_interval, start, patch: not {value}"])
 
 
 def test_a_test_runs_on_each_backend_that_is_named(pytester: pytest.Pytester) -> None:
@@ -426,3 +426,53 @@ def test_every_fixture_and_strategy_serves_a_typed_suite(pytester: pytest.Pytest
     pytester.makepyfile((Path(__file__).parent / "data" / "every_fixture.py").read_text(encoding="utf-8"))
 
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=9)
+
+
+def test_a_module_lives_in_patched_time(pytester: pytest.Pytester) -> None:
+    """With `patched_time` the test's module and those that the marker names see the virtual clock, and nobody else."""
+    pytester.makepyfile(
+        night="import time\n\ndef watch():\n    time.sleep(3600)\n    return time.time()\n",
+        day="import time\n\ndef now():\n    return time.time()\n",
+    )
+    pytester.makepyfile(
+        """
+        import time
+        from datetime import datetime, timezone
+
+        import day
+        import night
+        import pytest
+        import timersim
+
+        @pytest.mark.timersim(start=2_000_000, patch=["night"])
+        def test_it(patched_time, virtual_clock, timer_client, timer_server):
+            assert patched_time is virtual_clock
+            assert (time.time(), night.watch()) == (2_000_000, 2_003_600)
+            assert datetime.now(timezone.utc).timestamp() == 2_003_600
+            assert day.now() > 1_700_000_000
+            timer_client("a").acquire("s", time.time() + 5)
+            time.sleep(5)
+            assert timer_server.reaped == ["a"]
+
+        def test_afterwards():
+            assert time.time() > 1_700_000_000
+        """
+    )
+    pytester.runpytest_subprocess("-q", "-p", "no:randomly", "--import-mode=prepend").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("patch", "reason"),
+    [
+        ("'night'", "ValueError: patch is a list of the names of modules: *"),
+        ("['gone']", "ValueError: patch names a *"),
+    ],
+)
+def test_a_module_that_cannot_be_patched_is_named(pytester: pytest.Pytester, patch: str, reason: str) -> None:
+    """What the marker's `patch` can't mean is an error with a sentence."""
+    pytester.makepyfile(f"import pytest\n\n@pytest.mark.timersim(patch={patch})\ndef test_it(patched_time): pass")
+
+    result = pytester.runpytest_subprocess("-q")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E  *{reason}"])

@@ -16,6 +16,7 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, Self
 
+from timersim.announcements import announced
 from timersim.clock import Clock, SystemClock, Task
 from timersim.turns import Turns
 
@@ -35,6 +36,7 @@ RETRY_INTERVAL = 1.0
 """Seconds from a failed reap to the next attempt; doubled with each failure, up to max_interval."""
 
 
+@announced
 class TimerRequest:
     """A request to acquire a timer, or to release it: that is a negative `expiration_time`.
 

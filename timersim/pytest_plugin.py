@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient
     from timersim.pytest_saved import SavedFile
 
-MARKER = "timersim(*, max_interval=60, start=1_000_000): shapes the worlds of a test, in virtual seconds"
+MARKER = (
+    "timersim(*, max_interval=60, start=1_000_000, patch=[]): shapes the worlds of a test, in virtual seconds;"
+    " patch names the modules that live in the time of patched_time"
+)
 
 OPTIONS = {"max_interval": 60.0, "start": 1_000_000.0}
 """What the marker shapes, with what it is by default; `timersim_max_interval` and `timersim_start` are the ini's."""
@@ -124,6 +127,21 @@ def virtual_clock(timer_world: "SimulatedWorld") -> "VirtualClock":
 
 
 @pytest.fixture
+def patched_time(request: pytest.FixtureRequest, virtual_clock: "VirtualClock") -> "Iterator[VirtualClock]":
+    """`virtual_clock`, which the test's own module and those that the marker names take for `time` and `datetime`.
+
+    `@pytest.mark.timersim(patch=["my_package.poller"])` names modules that read the time, or sleep, and take no clock.
+    """
+    from timersim.fakes import patch_time
+    from timersim.fakes.patch import importable
+
+    markers = request.node.iter_markers("timersim")
+    named = [name for marker in markers for name in importable(marker.kwargs.get("patch")) or ()]
+    with patch_time(virtual_clock, [request.module, *named]):
+        yield virtual_clock
+
+
+@pytest.fixture
 def timer_queue(timer_world: "SimulatedWorld") -> "MemoryRequestQueue":
     """The queue of `timer_world`."""
     return timer_world.queue
@@ -159,8 +177,10 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Returns what the marker closest to the test says, else the ini file."""
     options = {name: float(request.config.getini(f"timersim_{name}")) for name in OPTIONS}
     for marker in reversed(list(request.node.iter_markers("timersim"))):
-        unknown = [repr(value) for value in marker.args] + sorted(marker.kwargs.keys() - OPTIONS.keys())
+        unknown = [repr(value) for value in marker.args] + sorted(marker.kwargs.keys() - OPTIONS.keys() - {"patch"})
         if unknown:
-            pytest.fail(f"@pytest.mark.timersim takes {', '.join(OPTIONS)}: not {', '.join(unknown)}", pytrace=False)
-        options |= marker.kwargs
+            pytest.fail(
+                f"@pytest.mark.timersim takes {', '.join([*OPTIONS, 'patch'])}: not {', '.join(unknown)}", pytrace=False
+            )
+        options |= {name: value for name, value in marker.kwargs.items() if name in OPTIONS}
     return options

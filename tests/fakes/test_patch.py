@@ -101,9 +101,9 @@ def test_what_else_a_module_offers_stays(clock: VirtualClock, stranger: Make) ->
     module = stranger("import time, os, threading, queue")
 
     with patched(["a_stranger"], clock, no_kill):
-        found = (module.time.strftime, module.os.getpid, module.threading.get_ident, module.queue.Empty)
+        found = (module.time.strptime, module.os.getpid, module.threading.get_ident, module.queue.Empty)
 
-    assert found == (time.strftime, os.getpid, threading.get_ident, queue.Empty)
+    assert found == (time.strptime, os.getpid, threading.get_ident, queue.Empty)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, overload
 
+from timersim.announcements import announced
+
 CRASHES = ("sigkill", "exit")
 """How a worker can crash: killed by somebody else, or by `os._exit` of its own."""
 
@@ -155,6 +157,7 @@ OPERATIONS: dict[str, type[Operation]] = {
 _LEAST = {"gap": 0, "worker": 0, "after": 0, "ticks": 1}
 
 
+@announced
 class Schedule(Sequence[Operation]):
     """Operations in order; what an experiment runs.
 

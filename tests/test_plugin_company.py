@@ -1,0 +1,195 @@
+"""The plugin in company: with the plugins that other people's suites use beside it."""
+
+import sys
+
+import pytest
+
+from timersim.lab.saved import SavedSchedule
+from timersim.lab.schedule import Acquire, Schedule
+
+pytest_plugins = ["pytester"]
+
+SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+"""What pytest-asyncio warns about where nothing is said."""
+
+STRICT = ("-W", "error", *SCOPE)
+
+PROPERTIES = """
+    from hypothesis import given, settings
+    from timersim.lab import run
+    from timersim.strategies import schedules
+
+    few = settings(max_examples=10, deadline=None)
+
+    @few
+    @given(schedules(max_workers=2))
+    def test_named(timer_backend, schedule):
+        run(schedule, timer_backend).check()
+
+    @few
+    @given(schedules(max_workers=2))
+    def test_real(process_backend, schedule):
+        run(schedule, process_backend).check()
+"""
+
+
+def outcome(result: pytest.RunResult) -> tuple[int, dict[str, int]]:
+    """Returns the exit status and every count of a run, warnings included."""
+    return int(result.ret), result.parseoutcomes()
+
+
+def save_schedules(pytester: pytest.Pytester, **backends: str) -> None:
+    """Saves a schedule that is fixed for each name, on the backend beside it."""
+    for name, backend in backends.items():
+        saved = SavedSchedule(name, ["reaped-once"], {"name": backend}, Schedule([Acquire(0, "s0", after=0)]))
+        saved.save(pytester.path / "regressions")
+
+
+def test_each_worker_of_xdist_has_its_own_backends(pytester: pytest.Pytester) -> None:
+    """Backends and saved schedules hold in each of four workers at once."""
+    pytester.makepyfile(PROPERTIES)
+    save_schedules(pytester, simulated="memory", real="local")
+
+    result = pytester.runpytest_subprocess(*STRICT, "-n", "4", "--dist", "each", "--timersim-backend", "local")
+
+    assert outcome(result) == (0, {"passed": 16})
+
+
+def test_xdist_shares_out_what_we_collect(pytester: pytest.Pytester) -> None:
+    """Four workers collect the same tests, and each test runs once."""
+    pytester.makepyfile(PROPERTIES)
+    save_schedules(pytester, simulated="memory", real="local")
+
+    assert outcome(pytester.runpytest_subprocess(*STRICT, "-n", "4")) == (0, {"passed": 4})
+
+
+ASYNC = """
+    import asyncio
+    import pytest
+    import timersim
+
+    @pytest.fixture
+    def an_hour_later(timer_world):
+        yield
+        timer_world.clock.advance(3600)
+        assert timer_world.server.reaped == ["hung"]
+
+    {mark}
+    async def test_it(timer_world, an_hour_later):
+        with timersim.expires(after=60, client=timer_world.client("quick")):
+            await asyncio.sleep(0)
+        timer_world.client("hung").acquire("load", timer_world.clock.time() + 60)
+        await asyncio.sleep(0)
+        assert timer_world.server.reaped == []
+"""
+
+
+@pytest.mark.parametrize(("mode", "mark"), [("strict", "@pytest.mark.asyncio"), ("auto", "")])
+def test_a_coroutine_of_pytest_asyncio_has_a_world(pytester: pytest.Pytester, mode: str, mark: str) -> None:
+    """`expires` guards a block that awaits, and time passes once the loop has ended."""
+    pytester.makepyfile(ASYNC.replace("{mark}", mark))
+
+    result = pytester.runpytest_subprocess(*STRICT, "--asyncio-mode", mode)
+
+    assert outcome(result) == (0, {"passed": 1})
+
+
+@pytest.mark.parametrize("others", [SCOPE, ("-p", "no:asyncio")])
+def test_a_coroutine_of_anyio_has_a_world(pytester: pytest.Pytester, others: tuple[str, ...]) -> None:
+    """The same in anyio's tests, with pytest-asyncio beside it and without."""
+    pytester.makeconftest("import pytest\n\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'")
+    pytester.makepyfile(ASYNC.replace("{mark}", "@pytest.mark.anyio"))
+
+    assert outcome(pytester.runpytest_subprocess("-W", "error", *others)) == (0, {"passed": 1})
+
+
+@pytest.mark.parametrize("method", ["signal", "thread"])
+def test_a_limit_counts_real_time(pytester: pytest.Pytester, method: str) -> None:
+    """pytest-timeout's limit of a minute is not met by an hour of virtual time."""
+    pytester.makepyfile(
+        """
+        def test_it(timer_client, virtual_clock, timer_server):
+            timer_client("rank 3").acquire("load", virtual_clock.time() + 60)
+            virtual_clock.advance(3600)
+            assert timer_server.reaped == ["rank 3"]
+        """
+    )
+    result = pytester.runpytest_subprocess(*STRICT, "--timeout", "60", "--timeout-method", method)
+
+    assert outcome(result) == (0, {"passed": 1})
+
+
+def test_a_limit_ends_a_test_that_hangs_in_virtual_time(pytester: pytest.Pytester) -> None:
+    """pytest-timeout's signal ends one test, and the next one has a world that works."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(1)
+        def test_hangs(timer_world):
+            while True:
+                timer_world.clock.advance(1)
+
+        def test_next(timer_client, virtual_clock, timer_server):
+            timer_client("rank 3").acquire("load", virtual_clock.time() + 60)
+            virtual_clock.advance(60)
+            assert timer_server.reaped == ["rank 3"]
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:randomly", *STRICT, "--timeout-method", "signal", timeout=60)
+
+    assert outcome(result) == (1, {"passed": 1, "failed": 1})
+    assert any(line.endswith(" Failed: Timeout (>1.0s) from pytest-timeout.") for line in result.outlines)
+
+
+def test_a_seed_gives_an_order(pytester: pytest.Pytester) -> None:
+    """pytest-randomly shuffles our tests along with the others; the same seed gives the same order."""
+    pytester.makepyfile(PROPERTIES, test_more="\n".join(f"def test_{n}(timer_world): pass" for n in range(6)))
+    save_schedules(pytester, first="memory", second="memory", third="memory")
+
+    orders = [order(pytester, seed) for seed in (1, 1, 2)]
+
+    assert [len(set(each)) for each in orders] == [11, 11, 11]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def order(pytester: pytest.Pytester, seed: int) -> list[str]:
+    """Returns the tests in the order in which they passed."""
+    result = pytester.runpytest_subprocess("-v", *STRICT, f"--randomly-seed={seed}")
+    assert outcome(result) == (0, {"passed": 11})
+    return [line.split()[0] for line in result.outlines if " PASSED " in line]
+
+
+def test_without_the_plugin_saved_schedules_are_files(pytester: pytest.Pytester) -> None:
+    """With `-p no:timersim` nothing of ours is collected, and the library is there all the same."""
+    pytester.makepyfile(
+        """
+        from timersim.fakes import simulated_world
+
+        def test_it():
+            with simulated_world() as world:
+                world.clock.advance(3600)
+        """
+    )
+    save_schedules(pytester, simulated="memory")
+
+    assert outcome(pytester.runpytest_subprocess(*STRICT, "-p", "no:timersim")) == (0, {"passed": 1})
+
+
+def test_coverage_runs_through_workers_that_are_killed(pytester: pytest.Pytester) -> None:
+    """Coverage in subprocesses measures the suite's own lines, and no worker of ours is in its way."""
+    (pytester.path / ".coveragerc").write_text("[run]\npatch = subprocess\nparallel = true\nsource = .\n")
+    pytester.makepyfile(PROPERTIES)
+    coverage = (sys.executable, "-m", "coverage")
+
+    result = pytester.run(*coverage, "run", "-m", "pytest", *STRICT)
+    assert outcome(result) == (0, {"passed": 2})
+    assert pytester.run(*coverage, "combine", "-q").ret == 0
+    report = pytester.run(*coverage, "report")
+
+    name = pytester.path.name[:-1]
+    assert (report.ret, report.errlines) == (0, [])
+    assert [line.split() for line in report.outlines if line.endswith("%")] == [
+        [f"{name}.py", "12", "0", "100%"],
+        ["TOTAL", "12", "0", "100%"],
+    ]
