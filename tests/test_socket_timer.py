@@ -702,8 +702,7 @@ def test_a_hoarder_that_has_said_hello_harms_who_is_there_already_not(employ: Hi
     serving.ask("__import__('resource').setrlimit(7, (64, 64))")
     serving.ask("serve()")
     assert innocent.ask("client.acquire('s', time.time() + 60)") == "None"
-    hung.ask("1")
-    hung.tell("guarded(after=1.5)")
+    assert hung.ask("client.acquire('s', time.time() + 1.5)") == "None"
     hoarder.ask("globals().update(LIMIT=0.3)")
     for _ in range(3):
         assert "Error: " in hoarder.ask("[greeted() for _ in range(100)]")

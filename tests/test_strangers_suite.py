@@ -93,7 +93,7 @@ def test_a_bug_fails_a_property(suite: pytest.Pytester, monkeypatch: pytest.Monk
     """Both properties fail, with a headline that names the bug's effect."""
     monkeypatch.setenv("JOB_RUNNER_BUG", bug)
 
-    result = suite.runpytest_subprocess(REAPER, "--tb=short")
+    result = suite.runpytest_subprocess(REAPER, "--tb=short", "--hypothesis-seed=0")
 
     assert result.parseoutcomes() == {"failed": 2}
     headlines = [line for line in lines(result) if re.fullmatch(said, line)]

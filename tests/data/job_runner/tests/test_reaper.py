@@ -1,6 +1,6 @@
 """The reaper under every schedule that Hypothesis can think of."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from job_runner.reaper import Reaper
 
 from timersim.fakes import SimulatedBackend
@@ -22,12 +22,14 @@ BACKEND = SimulatedBackend(server=cancelling, contract=Contract(reap_within=5), 
 KILLING = SimulatedBackend(server=killing, contract=Contract(reap_within=5))
 
 
+@settings(max_examples=500)
 @given(schedules(max_workers=3))
 def test_it_keeps_its_promises(schedule):
     """It reaps whom it must, in five seconds, and nobody else."""
     run(schedule, BACKEND).check()
 
 
+@settings(max_examples=500)
 @given(schedules(max_workers=3))
 def test_it_keeps_them_with_the_kernels_kill(schedule):
     """The same where a job is a process."""
