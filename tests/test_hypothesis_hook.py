@@ -213,11 +213,10 @@ def test_a_failing_example_can_be_pasted(pytester: pytest.Pytester) -> None:
     """A failing example is printed as a call that makes it, whole; pasted into `@example` it fails as such."""
     schedule = 'Schedule([Acquire(0, "s0", after=5), Acquire(0, "s0", after=5)])'
     request = "TimerRequest(1, 's0', -1.0)"
-    call = ["    request_=TimerRequest(", "        1,", "        's0',", "        -1.0,", "    ),", ")"]
 
     assert failing_examples(pytester) == [
         *("Failing test case: test_schedule(", f"    schedule={schedule},", ")"),
-        *("Failing test case: test_request(", *call),
+        *("Failing test case: test_request(", f"    request_={request},", ")"),
     ]
     assert failing_examples(pytester, f"@example({schedule})\n", f"@example({request})\n") == [
         *("Failing explicit example: test_schedule(", f"    schedule={schedule},", ")"),
