@@ -946,3 +946,22 @@ def test_a_hello_is_bound_to_the_start_that_the_kernel_knows(server: SocketTimer
     (connection,) = server._socket._connections.values()
     assert connection.incarnation is not None
     assert connection.incarnation.pid == worker.pid
+
+
+ENDING = """
+import atexit, sys, time
+atexit.register(time.sleep, 0.3)  # runs after what is registered later
+from timersim import SocketTimerServer
+server = SocketTimerServer(sys.argv[1], max_interval=0.02)
+server.start()
+time.sleep(0.1)
+"""
+
+
+def test_a_program_may_end_while_its_watchdog_runs(path: str) -> None:
+    """Who never stops the server has a watchdog to the end of the program, and reads nothing about it."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ENDING, path], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -53,6 +53,7 @@ class _PidfdIncarnation(Incarnation):
         self.pid = pid
         self._fd = os.pidfd_open(pid)
         self._close = weakref.finalize(self, os.close, self._fd)
+        self._close.atexit = False  # a watchdog that is a daemon may look at it to the end of the program
         self._poller = select.poll()
         self._poller.register(self._fd, select.POLLIN)
 

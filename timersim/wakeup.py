@@ -27,7 +27,8 @@ class Wakeup:
         if self._fds is None:
             self._fds = os.pipe()
             os.set_blocking(self._fds[0], False)
-            self._give_back = weakref.finalize(self, _close, *self._fds)
+            self._give_back = finalizer = weakref.finalize(self, _close, *self._fds)
+            finalizer.atexit = False  # a watchdog that is a daemon may wait on them to the end of the program
             if self.is_set:
                 self.set()
         return self._fds[0]
