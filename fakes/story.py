@@ -23,7 +23,7 @@ class Story:
     """
 
     def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._began = clock.time()
         self._lines: list[tuple[str, str, str]] = []
 
@@ -38,7 +38,7 @@ class Story:
 
     def tell(self, worker: object, what: str) -> None:
         """Adds a line."""
-        self._lines.append((self._at(self._clock.time()), worker if isinstance(worker, str) else shown(worker), what))
+        self._lines.append((self._at(self.clock.time()), worker if isinstance(worker, str) else shown(worker), what))
 
     def request(self, request: TimerRequest) -> None:
         """Adds a request that was put."""
@@ -60,7 +60,7 @@ class ToldRequestQueue(MemoryRequestQueue):
     """A queue in memory whose requests are told."""
 
     def __init__(self, story: Story) -> None:
-        super().__init__(clock=story._clock)
+        super().__init__(clock=story.clock)
         self._story = story
 
     def put(self, request: TimerRequest) -> None:

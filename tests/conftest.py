@@ -1,13 +1,19 @@
 """What holds for the whole suite: it leaves nothing behind, neither processes nor threads, files nor folders."""
 
+import multiprocessing
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from timersim.backends.leftovers import watch_leftovers
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
 
 settings.register_profile("here", database=None)
 settings.load_profile("here")
@@ -37,3 +43,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if _left:
         print(f"\nleft behind by the suite: {', '.join(_left)}")  # noqa: T201 - where no report comes any more
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def mp_queue() -> Iterator["Queue[Any]"]:
+    """A real multiprocessing queue."""
+    made: Queue[Any] = multiprocessing.get_context("spawn").Queue()
+    yield made
+    made.close()
+    made.join_thread()

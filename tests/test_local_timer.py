@@ -65,15 +65,6 @@ def worker(spawn: Callable[[], Worker]) -> Worker:
 
 
 @pytest.fixture
-def mp_queue() -> Iterator["Queue[Any]"]:
-    """A real multiprocessing queue."""
-    made: Queue[Any] = SPAWN.Queue()
-    yield made
-    made.close()
-    made.join_thread()
-
-
-@pytest.fixture
 def signals(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Notes each signal, which is not sent."""
     sent: list[int] = []

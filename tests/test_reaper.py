@@ -385,7 +385,8 @@ def test_a_worker_that_will_not_die_is_not_gone(reaper: ProcessReaper, monkeypat
     give_lives(monkeypatch, life)
 
     assert (reaper(4242), reaper(4242)) == (False, False)
-    assert (life.signals, life.waited) == ([signal.SIGKILL] * 2, [DEATH_LIMIT])
+    assert life.signals == [signal.SIGKILL] * 2
+    assert life.waited == pytest.approx([DEATH_LIMIT], abs=0.05)
 
 
 def test_a_worker_that_ends_just_before_the_signal_is_gone(
@@ -484,7 +485,7 @@ def test_a_grace_is_no_failure(guard: Guard, hire: Callable[[str], Worker], capl
             guard.clock.advance(1)
             guard.acquire(other, 3600, f"s{number}")
         assert worker.poll() is None
-        assert [retry.failures for retry in guard.server._retries.values()] == [0]
+        assert [retry.interval for retry in guard.server._retries.values()] == [0]
         guard.clock.advance(1)
 
     assert worker.wait(LIMIT) == -signal.SIGKILL

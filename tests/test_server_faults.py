@@ -342,6 +342,21 @@ def test_a_worker_that_cannot_die_is_tried_ever_more_rarely(bench: Bench, monkey
     assert passes == [0, *sorted([*attempts, 100.5])]
 
 
+def test_a_worker_that_cannot_die_is_still_tried_after_a_week(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it has failed, the next attempt is `max_interval` later; another is reaped at its instant."""
+    server = bench.set_up(max_interval=60)
+    immortal, other = Life(4242, bench.clock, dies=False), Life(4243, bench.clock)
+    give_lives(monkeypatch, immortal, other)
+    server.start()
+    bench.acquire(4242, 10)
+    week = 7 * 24 * 3600
+    bench.acquire(4243, week - 0.5)
+    bench.advance(week)
+
+    assert immortal.signals == [10, 11, 13, 17, 25, 41, *range(73, week + 1, 60)]
+    assert other.signals == [week - 0.5]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("no disk"), SystemExit(3)], ids=repr)
 def test_a_log_event_that_raises_ends_nothing(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

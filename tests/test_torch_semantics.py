@@ -50,15 +50,6 @@ def nothing_is_configured() -> Iterator[None]:
         package.configure(None)
 
 
-@pytest.fixture
-def mp_queue() -> Iterator["Queue[Any]"]:
-    """A real multiprocessing queue."""
-    made: Queue[Any] = SPAWN.Queue()
-    yield made
-    made.close()
-    made.join_thread()
-
-
 def scopes(expired: dict[Any, list[Any]]) -> dict[Any, list[str]]:
     """Returns by worker the scopes of its timers."""
     return {worker: [timer.scope_id for timer in timers] for worker, timers in expired.items()}

@@ -93,15 +93,6 @@ def hire() -> Iterator[Hire]:
         hand.end()
 
 
-@pytest.fixture
-def mp_queue() -> Iterator["Queue[Any]"]:
-    """A real multiprocessing queue."""
-    made: Queue[Any] = SPAWN.Queue()
-    yield made
-    made.close()
-    made.join_thread()
-
-
 def outcome(guard: Callable[..., Any], client: Any, hire: Hire) -> tuple[int | None, int | None]:
     """Returns the exit codes of two workers: one that left its block in time, and one that hangs in its own.
 

@@ -276,15 +276,14 @@ class TimerServer(ABC):
     def _retry_later(self, worker_id: Any) -> None:
         """Has a worker that is not gone looked at again: when its grace is over, or as a failure, ever more rarely."""
         earlier = self._retries.get(worker_id)
-        failures = 0 if earlier is None else earlier.failures
-        interval = self._grace_left(worker_id)
-        if interval > 0:
-            logger.info("Told worker=[%s] to end. It has %s s", worker_id, interval)
+        grace, interval = self._grace_left(worker_id), 0.0
+        if grace > 0:
+            logger.info("Told worker=[%s] to end. It has %s s", worker_id, grace)
         else:
-            interval = min(RETRY_INTERVAL * 2**failures, max(self._max_interval, RETRY_INTERVAL))
-            failures += 1
+            doubled = RETRY_INTERVAL if earlier is None else max(RETRY_INTERVAL, 2 * earlier.interval)
+            interval = min(doubled, max(RETRY_INTERVAL, self._max_interval))
             logger.error("Error reaping worker=[%s]. The next attempt is in %s s", worker_id, interval)
-        self._retries[worker_id] = _Retry(self._clock.monotonic() + interval, failures)
+        self._retries[worker_id] = _Retry(self._clock.monotonic() + (grace or interval), interval)
 
     def _grace_left(self, worker_id: Any) -> float:
         """Returns for how many seconds a worker that was told to end is not to be killed yet."""
@@ -314,13 +313,13 @@ _stopping_here: ContextVar[threading.Event | None] = ContextVar("what ends the w
 
 
 class _Retry:
-    """When a worker that is not gone is reaped again, and how often that has failed."""
+    """When a worker that is not gone is reaped again, and how long its last failure had it wait; 0 after none."""
 
-    __slots__ = ("at", "failures")
+    __slots__ = ("at", "interval")
 
-    def __init__(self, at: float, failures: int) -> None:
+    def __init__(self, at: float, interval: float) -> None:
         self.at = at
-        self.failures = failures
+        self.interval = interval
 
 
 _timer_client: TimerClient | None = None
@@ -397,7 +396,7 @@ def refusal(request: object) -> str | None:
         return f"scope_id is not a text: {type(scope_id).__name__}"
     if (type(worker_id) is not int or type(scope_id) is not str) and not _is_key((worker_id, scope_id)):
         return f"worker_id or scope_id is no key: {type(worker_id).__name__}, {type(scope_id).__name__}"
-    if type(expiration) is float and not math.isnan(expiration):
+    if type(expiration) is float and not math.isnan(expiration):  # the usual one, without asking Real's ABC
         return None
     if isinstance(expiration, bool) or not isinstance(expiration, Real) or math.isnan(_float(expiration)):
         return f"expiration_time is not a number of seconds: {shown(expiration)}"

@@ -1,5 +1,6 @@
 """The pytest plugin: backends for a session, worlds for a test. It imports timersim where a fixture is used."""
 
+import sys
 from collections.abc import Callable, Generator, Hashable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Ends the processes of the saved schedules' backends."""
-    import sys
-
     saved = sys.modules.get("timersim.pytest_saved")
     if saved is not None and saved.RACK in config.stash:
         config.stash[saved.RACK].close()

@@ -1,9 +1,7 @@
 """What the report of a failing test shows of a world: its story, or the failing test case's file and replay line."""
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,8 +49,4 @@ def _replay_lines(violation: "InvariantViolation", node: str) -> Iterator[str]:
     except OSError as error:
         yield f"replay: paste {violation.replay} above {node}; {FAILURES} can't be written: {error.strerror}"
     else:
-        yield f"replay: timersim replay {_relative(path)}"
-
-
-def _relative(path: Path) -> str:
-    return os.path.relpath(path)
+        yield f"replay: timersim replay {path}"

@@ -52,9 +52,8 @@ class ProcessReaper:
     `watch` ties a pid to the life that it has now; a reap signals that life or nobody. It is SIGKILL at once; with
     a `grace` of some seconds it is SIGTERM first, and SIGKILL when the grace is over. With `tree` the worker's
     descendants go with it, also those that it starts meanwhile; who has left the tree, as a daemon does, lives. A
-    reaped child of this process stays a zombie till
-    somebody waits for it, as `subprocess` and `multiprocessing` do; with `collect` the reaper does. It waits
-    `death_limit` seconds for the death.
+    reaped child of this process stays a zombie till somebody waits for it, as `subprocess` and `multiprocessing`
+    do; with `collect` the reaper does. It waits `death_limit` seconds for the death, of a whole tree together.
 
     >>> import subprocess, sys
     >>> worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -188,8 +187,9 @@ class ProcessReaper:
         if number not in {0, quarry.awaited}:
             quarry.awaited = number
             with self._clock.hold(f"pid {quarry.itself.pid}: death"):
+                limit = self._clock.monotonic() + self._death_limit
                 for each in quarry.living():
-                    each.wait(self._clock, self._death_limit)
+                    each.wait(self._clock, max(0.0, limit - self._clock.monotonic()))
         return not quarry.living()
 
 

@@ -63,7 +63,7 @@ def _one(client: TimerClient) -> float:
     pid = os.fork()
     if pid == 0:
         client.acquire("s", due)
-        time.sleep(1_000)
+        time.sleep(1_000)  # hung, till it is killed
     pidfd = os.pidfd_open(pid)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
@@ -81,7 +81,8 @@ def floor(times: int) -> float:
         due = time.time() + AFTER
         pid = os.fork()
         if pid == 0:
-            time.sleep(1_000)
+            time.sleep(1_000)  # hung, till it is killed
+        # The floor has no wake-up to pay for: it sleeps nearly there, and spins.
         time.sleep(due - SPIN - time.time())
         while time.time() < due:
             pass

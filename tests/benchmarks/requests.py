@@ -83,7 +83,7 @@ def _torchs(clients: int, times: int) -> Side | None:
 def _counting(kind: type[Any]) -> type[Any]:
     """Returns a server that counts what it has registered, and says when it was the last."""
 
-    class Counting(kind):  # type: ignore[misc]  # whichever it is
+    class Counting(kind):  # type: ignore[misc]  # mypy wants a base that it knows; this is a server's class, whichever
         awaited = 0
         complete: threading.Event
 
@@ -128,7 +128,7 @@ def _fork(work: Callable[[], None]) -> int:
     if pid == 0:
         try:
             work()
-        except BaseException:
+        except BaseException:  # it may go no further than this child
             traceback.print_exc()
         finally:
             os._exit(0)
