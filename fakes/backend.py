@@ -25,6 +25,7 @@ from timersim.lab.record import (
     ServerStopping,
 )
 from timersim.lab.schedule import OPERATIONS, Operation
+from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.local_timer import MultiprocessingRequestQueue
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
 from timersim.timer_table import TimerTable
@@ -50,7 +51,7 @@ class SimulatedBackend(Backend):
         server: ServerMaker = MemoryTimerServer,
         *,
         contract: Contract | None = None,
-        max_interval: int = 10,
+        max_interval: int = MAX_INTERVAL,
         patch: Sequence[str] | None = None,
         name: str = "memory",
         spec: Mapping[str, Any] | None = None,
@@ -62,7 +63,9 @@ class SimulatedBackend(Backend):
         is_ours = isinstance(server, type) and issubclass(server, MemoryTimerServer)
         self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
         self._patch = importable(patch)
-        self._spec = spec
+        self._spec = spec or spec_of(
+            "memory", server, MemoryTimerServer, contract=contract, max_interval=max_interval, patch=patch
+        )
 
     def __repr__(self) -> str:
         return f"SimulatedBackend({getattr(self.server, '__qualname__', self.server)}, name={self.name!r})"

@@ -172,7 +172,7 @@ LEAVES = "raise SystemExit(0)"
         ("replay unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
         (
             "replay odd.json",
-            "a saved backend has a name, a server or a safeguard taken out, not: {'name': 'memory', 'server': 5}",
+            "a saved backend has a wrong server: 5",
         ),
         ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
         ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),

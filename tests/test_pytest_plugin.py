@@ -1,5 +1,6 @@
 """The plugin's fixtures, in suites of their own."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -208,6 +209,62 @@ def test_a_backend_that_nothing_rebuilds_is_replayed_by_pasting(pytester: pytest
     name = pytester.path.name[:-1]
     assert section(result, "timersim") == [
         f'replay: paste @example(Schedule([Acquire(0, "s0", after=0)])) above {name}.py::test_mine'
+    ]
+    assert not (pytester.path / "timersim-failures").exists()
+
+
+OWN = """
+from timersim.fakes import SimulatedBackend
+from timersim.lab import Contract
+from timersim.memory_timer import MemoryTimerServer
+
+class Forgetful(MemoryTimerServer):
+    def clear_timers(self, worker_ids):
+        pass
+
+def forgetful(world):
+    return Forgetful(world.queue, world.max_interval, clock=world.clock, reaper=world.reap)
+
+BACKEND = SimulatedBackend(forgetful, contract=Contract(reap_within=30), max_interval=30)
+"""
+OWN_TEST = """
+from timersim.lab import Acquire, Schedule, run
+from my_server import BACKEND
+
+def test_mine():
+    run(Schedule([Acquire(0, "s0", after=5)]), BACKEND).check()
+"""
+
+
+def test_a_server_of_the_users_is_saved_by_its_name(pytester: pytest.Pytester) -> None:
+    """What is saved of a user's backend are its arguments and MODULE:NAME, and `replay` makes it again."""
+    pytester.makepyfile(my_server=OWN, test_it=OWN_TEST)
+
+    result = pytester.runpytest_subprocess("-q")
+
+    [file] = (pytester.path / "timersim-failures").iterdir()
+    assert json.loads(file.read_text())["backend"] == {
+        "name": "memory",
+        "server": "my_server:forgetful",
+        "max_interval": 30,
+        "contract": {"reap_within": 30},
+    }
+    assert section(result, "timersim") == [f"replay: timersim replay timersim-failures/{file.name}"]
+    replayed = pytester.run(sys.executable, "-m", "timersim", "replay", "timersim-failures")
+    assert (replayed.ret, replayed.outlines[0].split()[1:]) == (1, ["STILL", "FAILS"])
+    pytester.runpytest_subprocess("-q", "timersim-failures").assert_outcomes(failed=1)
+
+
+def test_a_server_that_only_pytest_finds_is_replayed_by_pasting(pytester: pytest.Pytester) -> None:
+    """A server beside its test, in a folder that pytest has put into sys.path, is nothing that `replay` could find."""
+    (pytester.path / "tests").mkdir()
+    (pytester.path / "tests" / "my_server.py").write_text(OWN)
+    (pytester.path / "tests" / "test_it.py").write_text(OWN_TEST)
+
+    result = pytester.runpytest_subprocess("-q")
+
+    assert section(result, "timersim") == [
+        'replay: paste @example(Schedule([Acquire(0, "s0", after=5)])) above tests/test_it.py::test_mine'
     ]
     assert not (pytester.path / "timersim-failures").exists()
 

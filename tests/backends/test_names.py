@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,17 @@ from timersim.memory_timer import MemoryTimerServer
         {"name": "local"},
         {"name": "memory", "without": "reap-once"},
         {"name": "memory", "server": "timersim.memory_timer:MemoryTimerServer"},
+        {
+            "name": "memory",
+            "server": "timersim.local_timer:LocalTimerServer",
+            "max_interval": 30,
+            "contract": {"reap_within": 30, "exempt": {"reaped-once": "why not"}},
+            "patch": ["json"],
+        },
+        {"name": "local", "max_interval": 1},
     ],
 )
-def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, str]) -> None:
+def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
     """A backend that was made from a spec has that spec."""
     assert from_spec(spec).spec == spec
 
@@ -40,6 +49,24 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, str]) -> None:
             {"name": "memory", "server": "no_such:x"},
             "the server 'no_such:x' can't be imported: ModuleNotFoundError: No module named 'no_such'",
         ),
+        ({"name": "memory", "max_interval": 0}, "a saved backend has a wrong max_interval: 0"),
+        ({"name": "memory", "max_interval": True}, "a saved backend has a wrong max_interval: True"),
+        ({"name": "memory", "contract": 7}, "a saved backend has a wrong contract: 7"),
+        ({"name": "memory", "patch": "json"}, "a saved backend has a wrong patch: 'json'"),
+        (
+            {"name": "memory", "patch": ["no_such"]},
+            "patch names a module that can't be imported: No module named 'no_such'",
+        ),
+        (
+            {"name": "memory", "contract": {"haste": 1}},
+            "the saved backend {'name': 'memory', 'contract': {'haste': 1}} can't be made: Contract.__init__() got an"
+            " unexpected keyword argument 'haste'",
+        ),
+        (
+            {"name": "memory", "pin": True},
+            "a saved backend has name, server, without, max_interval, contract, patch, not 'pin'",
+        ),
+        ({"server": "a:b"}, "a saved backend has a name: {'server': 'a:b'}"),
         (
             {"name": "memory", "server": "a:b", "without": "reap-once"},
             "--without takes a safeguard out of timersim's own server; it can't be used with --server",
@@ -50,7 +77,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, str]) -> None:
         ),
     ],
 )
-def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, str], sentence: str) -> None:
+def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, Any], sentence: str) -> None:
     """Each wrong name is answered with what there is."""
     with pytest.raises(BackendError) as raised:
         from_spec(arguments)

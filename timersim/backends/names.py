@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
+from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend
+from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
 EXAMPLES = {"memory": 500, "local": 100, "torch-local": 200}
@@ -21,11 +23,13 @@ class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
 
 
-def make_backend(name: str, *, server: str | None = None, without: str | None = None, pin: bool = False) -> Backend:
+def make_backend(
+    name: str, *, server: str | None = None, without: str | None = None, pin: bool = False, **options: Any
+) -> Backend:
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
-    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's. Raises
-    BackendError.
+    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's, `options`
+    are its constructor's `max_interval`, `contract` and `patch`. Raises BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
@@ -34,28 +38,52 @@ def make_backend(name: str, *, server: str | None = None, without: str | None = 
         raise BackendError(f"there is no backend {name!r}; there are {', '.join(EXAMPLES)}")
     if server is not None and without is not None:
         raise BackendError("--without takes a safeguard out of timersim's own server; it can't be used with --server")
-    options = {"server": server, "without": without}
-    spec = {"name": name} | {key: value for key, value in options.items() if value is not None}
-    if name.startswith("torch-") and len(spec) > 1:
+    if name.startswith("torch-") and (server, without) != (None, None):
         raise BackendError(f"{name} runs torch's own server; it takes no other, and none can be left out of it")
     if name.startswith("torch-"):
         from timersim.backends.torch import TorchBackend
 
-        return TorchBackend("local", pin=pin, spec=spec)
+        return TorchBackend("local", pin=pin, **options)
     maker = None if server is None else load_server(server)
     if isinstance(maker, Backend):
         if name not in {"memory", maker.name}:
             raise BackendError(f"{server} is a backend itself, {maker.name}; it can't be put on {name}")
         return maker
-    return _timersim_backend(maker or _own_server(name, without), pin, spec)
+    given = {"name": name, "server": server, "without": without, **options}
+    if "contract" in given:
+        given["contract"] = stated(given["contract"])
+    spec = {key: value for key, value in given.items() if value is not None}
+    return _timersim_backend(name, maker or _own_server(name, without), pin=pin, spec=spec, **options)
 
 
 def from_spec(spec: Mapping[str, Any]) -> Backend:
     """Makes the backend of a saved schedule; raises BackendError where that cannot be."""
-    are_known = "name" in spec and not spec.keys() - {"name", "server", "without"}
-    if not are_known or not all(isinstance(value, str) for value in spec.values()):
-        raise BackendError(f"a saved backend has a name, a server or a safeguard taken out, not: {dict(spec)!r}")
-    return make_backend(spec["name"], server=spec.get("server"), without=spec.get("without"))
+    options = dict(spec)
+    if wrong := [key for key, is_right in _RIGHT.items() if key in options and not is_right(options[key])]:
+        raise BackendError(f"a saved backend has a wrong {wrong[0]}: {options[wrong[0]]!r}")
+    if unknown := sorted(options.keys() - _RIGHT.keys()):
+        raise BackendError(f"a saved backend has {', '.join(_RIGHT)}, not {unknown[0]!r}")
+    if "name" not in options:
+        raise BackendError(f"a saved backend has a name: {options!r}")
+    try:
+        if "contract" in options:
+            options["contract"] = Contract(**options["contract"])
+        return make_backend(**options)
+    except TypeError as error:
+        raise BackendError(f"the saved backend {dict(spec)!r} can't be made: {error}") from None
+    except ValueError as error:
+        raise BackendError(str(error)) from None
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "name": lambda value: isinstance(value, str),
+    "server": lambda value: isinstance(value, str),
+    "without": lambda value: isinstance(value, str),
+    "max_interval": lambda value: type(value) is int and value > 0,
+    "contract": lambda value: isinstance(value, dict),
+    "patch": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
+"""What a saved backend may have, and what each is."""
 
 
 class BackendRack:
@@ -110,14 +138,14 @@ def load_server(name: str) -> Any:
     return value
 
 
-def _timersim_backend(maker: Any, pin: bool, spec: Mapping[str, Any]) -> Backend:  # noqa: FBT001 - private
-    if spec["name"] == "memory":
+def _timersim_backend(name: str, maker: Any, *, pin: bool, **options: Any) -> Backend:
+    if name == "memory":
         from timersim.fakes.backend import SimulatedBackend
 
-        return SimulatedBackend(maker, spec=spec)
+        return SimulatedBackend(maker, **options)
     from timersim.backends.process import ProcessBackend
 
-    return ProcessBackend("local", server=maker, pin=pin, spec=spec)
+    return ProcessBackend("local", server=maker, pin=pin, **options)
 
 
 def _own_server(name: str, safeguard: str | None) -> type[TableTimerServer]:

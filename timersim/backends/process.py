@@ -20,6 +20,7 @@ from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
 from timersim.lab.record import Left
 from timersim.lab.schedule import OPERATIONS, Operation
+from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.local_timer import LocalTimerServer
 from timersim.reaper import ProcessReaper
 
@@ -53,7 +54,7 @@ class ProcessBackend(Backend):
         *,
         server: ServerMaker = LocalTimerServer,
         contract: Contract | None = None,
-        max_interval: int = 10,
+        max_interval: int = MAX_INTERVAL,
         patch: Sequence[str] | None = None,
         pin: bool = False,
         name: str | None = None,
@@ -74,7 +75,9 @@ class ProcessBackend(Backend):
         self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None
-        self._spec = spec
+        self._spec = spec or spec_of(
+            transport, server, LocalTimerServer, contract=contract, max_interval=max_interval, patch=patch
+        )
         self._wire: QueueWire | None = None
         self._pool: Pool | None = None
 

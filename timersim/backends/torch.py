@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from timersim.backends.process import ProcessBackend
 from timersim.lab.contract import Contract
+from timersim.lab.specs import MAX_INTERVAL, spec_of
 
 PACKAGE = "torch.distributed.elastic.timer"
 
@@ -26,7 +27,7 @@ class TorchBackend(ProcessBackend):
         self,
         transport: Literal["local"] = "local",
         *,
-        max_interval: int = 10,
+        max_interval: int = MAX_INTERVAL,
         pin: bool = False,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
@@ -34,6 +35,7 @@ class TorchBackend(ProcessBackend):
             raise MissingTorchError(
                 f"torch-{transport} runs torch's own server, and torch is not installed: pip install torch==2.13.0"
             )
+        name = f"torch-{transport}"
         super().__init__(
             transport,
             server=_local_server,
@@ -41,8 +43,8 @@ class TorchBackend(ProcessBackend):
             max_interval=max_interval,
             patch=(f"{PACKAGE}.api", f"{PACKAGE}.local_timer"),
             pin=pin,
-            name=f"torch-{transport}",
-            spec=spec,
+            name=name,
+            spec=spec or spec_of(name, None, None, contract=None, max_interval=max_interval, patch=None),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.schedule import Schedule, ScheduleError, to_object
+from timersim.lab.specs import is_found_afresh
 
 SUFFIX = ".timersim.json"
 VERSION = 1
@@ -49,7 +50,7 @@ def named(invariants: Sequence[str], backend: Mapping[str, Any], schedule: Sched
 def of_violation(violation: InvariantViolation) -> SavedSchedule | None:
     """Returns the failing test case of a violation as a file's content; None where nothing rebuilds its backend."""
     record = violation.record
-    if record.backend_spec is None:
+    if record.backend_spec is None or not is_found_afresh(record.backend_spec):
         return None
     return named([violation.invariant.id], record.backend_spec, record.schedule)
 
