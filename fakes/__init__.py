@@ -10,12 +10,10 @@ if TYPE_CHECKING:
     from timersim.fakes.patched_time import patch_time
     from timersim.fakes.scheduler import Deadlock, SpinError
     from timersim.fakes.waiting import HoldTimeout
-    from timersim.fakes.workers import FakeWorkers
     from timersim.fakes.world import SimulatedWorld, simulated_world
 
 __all__ = [
     "Deadlock",
-    "FakeWorkers",
     "HoldTimeout",
     "SimulatedBackend",
     "SimulatedWorld",
@@ -33,7 +31,6 @@ __getattr__, __dir__ = attach(
         "patched_time": ("patch_time",),
         "scheduler": ("Deadlock", "SpinError"),
         "waiting": ("HoldTimeout",),
-        "workers": ("FakeWorkers",),
         "world": ("SimulatedWorld", "simulated_world"),
     },
 )

@@ -7,10 +7,10 @@ from typing import Any
 
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
+from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.servers import Server, ServerMaker
 from timersim.fakes.tasks import Call, TaskGroup
-from timersim.fakes.workers import FakeWorkers
 from timersim.fakes.world import SimulatedWorld
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
@@ -99,7 +99,7 @@ class VirtualRun(World):
         self.clock = clock
         self._began = clock.monotonic_ns
         self.recorder = Recorder(self._now)
-        self.workers = FakeWorkers(self.recorder, end)
+        self.workers = RunWorkers(self.recorder, end)
         self.seat = SimulatedWorld(
             max_interval=max_interval,
             clock=clock,
@@ -174,7 +174,7 @@ class _SimulatedRun(VirtualRun):
 class _ServerControl:
     """The server as a simulated process: it starts, stops, pauses and fails, and each is recorded."""
 
-    def __init__(self, recorder: Recorder, clock: VirtualClock, group: TaskGroup, workers: FakeWorkers) -> None:
+    def __init__(self, recorder: Recorder, clock: VirtualClock, group: TaskGroup, workers: RunWorkers) -> None:
         self._recorder = recorder
         self._workers = workers
         self._clock = clock

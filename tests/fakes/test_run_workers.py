@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from timersim.fakes import FakeWorkers
+from timersim.fakes.run_workers import RunWorkers
 from timersim.lab.record import Attempted, Died, Event, Recorder, Started
 
 
@@ -19,7 +19,7 @@ class Bench:
 
     now: float
     recorder: Recorder
-    workers: FakeWorkers
+    workers: RunWorkers
 
     def news(self) -> list[Event]:
         """What was recorded since the last question."""
@@ -36,7 +36,7 @@ def bench() -> Bench:
 def make_bench(end: Callable[[int], bool] | None = None) -> Bench:
     """Makes a bench; `end` is what ends a worker."""
     recorder = Recorder(lambda: made.now)
-    made = Bench(0, recorder, FakeWorkers(recorder, end))
+    made = Bench(0, recorder, RunWorkers(recorder, end))
     made.workers.start(0)
     made.workers.start(1)
     assert made.news() == [Started(0, 0, 0), Started(0, 1, 0)]

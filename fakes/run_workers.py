@@ -19,7 +19,7 @@ FIRST_PID = 5_000_001
 """Above what a kernel gives (at most 2**22): a signal that goes past the patched modules reaches nobody."""
 
 
-class FakeWorkers:
+class RunWorkers:
     """The workers of one run by their pids. A reap is answered as the kernel would, and recorded.
 
     `end(worker)` is what really ends a living worker and returns whether it is gone; simulated workers need
