@@ -14,6 +14,7 @@ from timersim.fakes.tasks import Call, TaskGroup
 from timersim.fakes.world import SimulatedWorld
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
+from timersim.lab.operations import OPERATIONS, Operation
 from timersim.lab.record import (
     Instant,
     Left,
@@ -24,7 +25,6 @@ from timersim.lab.record import (
     ServerStopped,
     ServerStopping,
 )
-from timersim.lab.schedule import OPERATIONS, Operation
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.local_timer import MultiprocessingRequestQueue
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     CRASHES,
     Acquire,
     Crash,
@@ -14,11 +14,11 @@ from timersim.lab.schedule import (
     PauseServer,
     Release,
     Resume,
-    Schedule,
     Start,
     StartServer,
     StopServer,
 )
+from timersim.lab.schedule import Schedule
 
 Choose = Callable[[int], int]
 """`choose(n)` returns a whole number from 0 to n - 1; 0 is the simplest."""

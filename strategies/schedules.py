@@ -5,7 +5,8 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from timersim.lab.schedule import OPERATIONS, Operation, Schedule
+from timersim.lab.operations import OPERATIONS, Operation
+from timersim.lab.schedule import Schedule
 from timersim.strategies.choices import Vocabulary, generate
 
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
+from timersim.lab.operations import Acquire
 from timersim.lab.saved import SavedSchedule
-from timersim.lab.schedule import Acquire, Schedule
+from timersim.lab.schedule import Schedule
 
 pytest_plugins = ["pytester"]
 

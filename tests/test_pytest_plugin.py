@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from timersim.lab.operations import Acquire
 from timersim.lab.saved import SavedSchedule
-from timersim.lab.schedule import Acquire, Schedule
+from timersim.lab.schedule import Schedule
 
 pytest_plugins = ["pytester"]
 

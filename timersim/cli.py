@@ -22,11 +22,12 @@ from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import INVARIANTS
+from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import FIXED
 from timersim.lab.replay import replay as run_again
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES, SUFFIX, load
-from timersim.lab.schedule import Schedule, ScheduleError
+from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import number_text
 from timersim.strategies.search import find_violations
 

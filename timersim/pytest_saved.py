@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from timersim.backends.names import BackendError, BackendRack
+from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import FIXED, replay
 from timersim.lab.saved import FAILURES, SavedSchedule, load
-from timersim.lab.schedule import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

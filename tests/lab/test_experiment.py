@@ -8,6 +8,20 @@ import pytest
 from timersim.fakes import SimulatedBackend
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World, run
+from timersim.lab.operations import (
+    OPERATIONS,
+    Acquire,
+    Crash,
+    Exit,
+    Operation,
+    Pause,
+    PauseServer,
+    Release,
+    Resume,
+    Start,
+    StartServer,
+    StopServer,
+)
 from timersim.lab.record import (
     Ended,
     Event,
@@ -19,21 +33,7 @@ from timersim.lab.record import (
     ServerStopping,
     Skipped,
 )
-from timersim.lab.schedule import (
-    OPERATIONS,
-    Acquire,
-    Crash,
-    Exit,
-    Operation,
-    Pause,
-    PauseServer,
-    Release,
-    Resume,
-    Schedule,
-    Start,
-    StartServer,
-    StopServer,
-)
+from timersim.lab.schedule import Schedule
 
 
 class PaperWorld(World):

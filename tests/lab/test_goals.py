@@ -7,17 +7,17 @@ import pytest
 from timersim.fakes import SimulatedBackend
 from timersim.lab.experiment import run
 from timersim.lab.goals import GOALS
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     Acquire,
     Crash,
     Exit,
     Operation,
     PauseServer,
     Release,
-    Schedule,
     StartServer,
     StopServer,
 )
+from timersim.lab.schedule import Schedule
 
 REACHED: list[tuple[str, Sequence[Operation]]] = [
     ("a release before the expiration", [Acquire(0, "s0", after=5), Release(0, "s0", gap=4)]),

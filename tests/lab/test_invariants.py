@@ -10,6 +10,7 @@ import pytest
 from timersim.lab import invariants
 from timersim.lab.contract import Contract
 from timersim.lab.invariants import INVARIANTS, Harm, InvariantViolation, judge, lateness
+from timersim.lab.operations import Acquire
 from timersim.lab.oracle import Account, read
 from timersim.lab.record import (
     Attempted,
@@ -23,7 +24,7 @@ from timersim.lab.record import (
     ServerStopped,
     ServerStopping,
 )
-from timersim.lab.schedule import Acquire, Schedule
+from timersim.lab.schedule import Schedule
 
 
 class Story(Recorder):

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import pytest
 
 from timersim.lab.contract import Contract
+from timersim.lab.operations import Exit, StartServer
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -29,7 +30,7 @@ from timersim.lab.record import (
     WorkerResumed,
     numbered,
 )
-from timersim.lab.schedule import Exit, Schedule, StartServer
+from timersim.lab.schedule import Schedule
 
 ALL: list[Event] = [
     ServerStarted(0),

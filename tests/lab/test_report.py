@@ -10,9 +10,16 @@ from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
+from timersim.lab.operations import (
+    Acquire,
+    Crash,
+    Exit,
+    PauseServer,
+    Release,
+)
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import named
-from timersim.lab.schedule import Acquire, Crash, Exit, PauseServer, Release, Schedule
+from timersim.lab.schedule import Schedule
 
 SCHEDULE = Schedule([Acquire(0, "s0", after=5), PauseServer(6, gap=3), Release(0, "s0", gap=1)])
 KEYS_OF_A_RUN = [

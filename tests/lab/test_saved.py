@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from timersim.lab.operations import (
+    Acquire,
+    Exit,
+    Release,
+    ScheduleError,
+)
 from timersim.lab.saved import SavedSchedule, load, named, saved_schedules
-from timersim.lab.schedule import Acquire, Exit, Release, Schedule, ScheduleError
+from timersim.lab.schedule import Schedule
 
 SCHEDULE = Schedule([Acquire(0, "s0", after=5), Release(0, "s0", gap=1)])
 SAVED = SavedSchedule("release-wins-3f9c", ("release-wins", "reaped-once"), {"name": "memory"}, SCHEDULE)

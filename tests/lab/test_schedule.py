@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     CRASHES,
     OPERATIONS,
     Acquire,
@@ -21,13 +21,13 @@ from timersim.lab.schedule import (
     PauseServer,
     Release,
     Resume,
-    Schedule,
     ScheduleError,
     Start,
     StartServer,
     StopServer,
     to_object,
 )
+from timersim.lab.schedule import Schedule
 
 KINDS = "Start, Acquire, Release, Exit, Crash, Pause, Resume, PauseServer, StopServer, StartServer"
 

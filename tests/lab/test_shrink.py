@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from timersim.fakes import SimulatedBackend
 from timersim.lab.experiment import run
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     Acquire,
     Crash,
     Exit,
@@ -16,10 +16,10 @@ from timersim.lab.schedule import (
     PauseServer,
     Release,
     Resume,
-    Schedule,
     Start,
     StopServer,
 )
+from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import MAX_RUNS, shrink
 from timersim.strategies import schedules
 

@@ -10,6 +10,19 @@ from timersim.fakes.broken_servers import ABLATIONS, without
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.invariants import InvariantViolation
+from timersim.lab.operations import (
+    Acquire,
+    Crash,
+    Exit,
+    Operation,
+    Pause,
+    PauseServer,
+    Release,
+    Resume,
+    Start,
+    StartServer,
+    StopServer,
+)
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -23,20 +36,7 @@ from timersim.lab.record import (
     Started,
 )
 from timersim.lab.report import Finding
-from timersim.lab.schedule import (
-    Acquire,
-    Crash,
-    Exit,
-    Operation,
-    Pause,
-    PauseServer,
-    Release,
-    Resume,
-    Schedule,
-    Start,
-    StartServer,
-    StopServer,
-)
+from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import at_text, number_text, render
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.choices import Vocabulary

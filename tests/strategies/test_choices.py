@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     OPERATIONS,
     Acquire,
     Exit,
     Operation,
     Release,
-    Schedule,
     Start,
     StartServer,
     StopServer,
 )
+from timersim.lab.schedule import Schedule
 from timersim.strategies import seeded_schedule
 from timersim.strategies.choices import AFTERS, GAPS, PAUSES, Vocabulary, generate
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from timersim.fakes import SimulatedBackend
 from timersim.lab.experiment import run
-from timersim.lab.schedule import (
+from timersim.lab.operations import (
     OPERATIONS,
     Acquire,
     Crash,
@@ -19,10 +19,10 @@ from timersim.lab.schedule import (
     Pause,
     PauseServer,
     Release,
-    Schedule,
     StartServer,
     StopServer,
 )
+from timersim.lab.schedule import Schedule
 from timersim.strategies import schedules
 
 FAULTS: list[type[Operation]] = [Crash, Pause, PauseServer]

@@ -13,8 +13,15 @@ from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS
+from timersim.lab.operations import (
+    OPERATIONS,
+    Acquire,
+    Exit,
+    Release,
+    StartServer,
+)
 from timersim.lab.report import Finding, Report
-from timersim.lab.schedule import OPERATIONS, Acquire, Exit, Release, Schedule, StartServer
+from timersim.lab.schedule import Schedule
 from timersim.strategies import find_violations, seeded_schedule
 
 NAMED_FOR = {

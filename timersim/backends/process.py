@@ -18,8 +18,8 @@ from timersim.fakes.servers import ServerMaker
 from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
+from timersim.lab.operations import OPERATIONS, Operation
 from timersim.lab.record import Left
-from timersim.lab.schedule import OPERATIONS, Operation
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.local_timer import LocalTimerServer
 from timersim.reaper import ProcessReaper

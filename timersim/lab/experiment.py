@@ -7,6 +7,19 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from timersim.lab.contract import Contract
+from timersim.lab.operations import (
+    Acquire,
+    Crash,
+    Exit,
+    Operation,
+    Pause,
+    PauseServer,
+    Release,
+    Resume,
+    Start,
+    StartServer,
+    StopServer,
+)
 from timersim.lab.record import (
     Arrived,
     Ended,
@@ -19,20 +32,7 @@ from timersim.lab.record import (
     ServerStopping,
     Skipped,
 )
-from timersim.lab.schedule import (
-    Acquire,
-    Crash,
-    Exit,
-    Operation,
-    Pause,
-    PauseServer,
-    Release,
-    Resume,
-    Schedule,
-    Start,
-    StartServer,
-    StopServer,
-)
+from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace
 
 

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from timersim.lab.contract import Contract
-from timersim.lab.schedule import Operation, Schedule
+from timersim.lab.operations import Operation
+from timersim.lab.schedule import Schedule
 
 Instant = float
 """Ticks since the beginning of the run, on the monotonic axis; an int where it is whole."""

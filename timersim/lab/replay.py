@@ -11,7 +11,7 @@ def replay(saved: SavedSchedule, backend: Backend) -> tuple[str, InvariantViolat
     """Runs a saved schedule again; returns whether it is FIXED, STILL FAILS or FAILS OTHERWISE, and what it breaks.
 
     >>> from timersim.fakes import SimulatedBackend
-    >>> from timersim.lab.schedule import Acquire, Schedule
+    >>> from timersim.lab import Acquire, Schedule
     >>> schedule = Schedule([Acquire(0, "s0", after=5)])
     >>> replay(SavedSchedule("case", ["reaped-once"], {"name": "memory"}, schedule), SimulatedBackend())
     ('FIXED', None)

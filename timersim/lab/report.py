@@ -8,9 +8,10 @@ from typing import Any
 
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation, lateness
+from timersim.lab.operations import to_object
 from timersim.lab.record import Died, Instant
 from timersim.lab.saved import SavedSchedule, named
-from timersim.lab.schedule import Schedule, to_object
+from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace
 
 

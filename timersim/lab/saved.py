@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
-from timersim.lab.schedule import Schedule, ScheduleError, to_object
+from timersim.lab.operations import ScheduleError, to_object
+from timersim.lab.schedule import Schedule
 from timersim.lab.specs import is_found_afresh
 
 SUFFIX = ".timersim.json"

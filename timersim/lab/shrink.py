@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from timersim.lab.schedule import Operation, Schedule
+from timersim.lab.operations import Operation
+from timersim.lab.schedule import Schedule
 
 MAX_RUNS = 500
 """How many schedules a shrink may run; it ends with the smallest so far."""

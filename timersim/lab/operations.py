@@ -1,0 +1,428 @@
+"""Operations: the steps of a schedule, and the faults among them, as frozen data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar
+
+CRASHES = ("sigkill", "exit")
+"""How a worker can crash: killed by somebody else, or by `os._exit` of its own."""
+
+SENDING = ("buffered", "lock held", "half written", "flushed")
+"""How far a request can have come when its worker is killed: in the last three it holds the lock of a shared wire."""
+
+CORRUPTIONS = ("garbage", "nan", "truncated")
+"""What can come of a request on its way: something else, a request without a time, or half of one."""
+
+POINTS = ("drained", "reaping", "reaped")
+"""Where in a pass the server can be paused: it has taken requests, it is about to reap, it has reaped."""
+
+MOST = 1_000_000_000
+"""The largest number in an operation: thirty years of seconds."""
+
+_RANGES = {
+    "gap": (0, MOST),
+    "worker": (0, MOST),
+    "of": (0, MOST),
+    "after": (0, MOST),
+    "ticks": (1, MOST),
+    "later": (0, MOST),
+    "by": (-MOST, MOST),
+    "per_mille": (-999, 999),
+    "times": (1, MOST),
+    "pick": (0, MOST),
+}
+"""The whole numbers that a field may have: its least and its most."""
+
+
+class ScheduleError(ValueError):
+    """Something that is no schedule."""
+
+
+class Operation:
+    """One step of a schedule. Its `gap` is how many ticks pass before it.
+
+    The repr is Python that rebuilds it; a gap of 0 is left out.
+
+    >>> Acquire(0, "load", after=5, gap=2)
+    Acquire(0, "load", after=5, gap=2)
+    """
+
+    __slots__ = ()
+
+    gap: int
+    fault: ClassVar[bool] = False
+    """Whether it makes the world worse."""
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The fields that are one of some words, and which."""
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name, least)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ScheduleError(f"{name} is a whole number of at least {least}: {self!r}")
+            if value > most:
+                raise ScheduleError(f"{name} is a whole number of at most {most:,}")
+        if not isinstance(getattr(self, "scope", ""), str):
+            raise ScheduleError(f"scope is a text: {self!r}")
+        for name, words in self.words.items():
+            if getattr(self, name) not in words:
+                raise ScheduleError(f"{name} is one of {', '.join(words)}: {self!r}")
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # each subclass is a dataclass
+        gap = values.pop("gap")
+        words = [f"after={value!r}" if name == "after" else _literal(value) for name, value in values.items()]
+        return f"{type(self).__name__}({', '.join([*words, f'gap={gap!r}'] if gap else words)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Start(Operation):
+    """Starts the worker: a new incarnation. A worker whose first operation this is not runs from the beginning."""
+
+    worker: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Acquire(Operation):
+    """The worker acquires the timer of `scope`, due `after` ticks from now."""
+
+    worker: int
+    scope: str
+    _: KW_ONLY
+    after: int
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Release(Operation):
+    """The worker releases the timer of `scope`."""
+
+    worker: int
+    scope: str
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Exit(Operation):
+    """The worker ends as it should, whatever it holds."""
+
+    worker: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Crash(Operation):
+    """The worker dies at once: `how` is "sigkill", from outside, or "exit", by `os._exit`."""
+
+    fault: ClassVar[bool] = True
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": CRASHES}
+
+    worker: int
+    how: str
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pause(Operation):
+    """The worker is stopped, as by SIGSTOP; its operations wait until it resumes."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Resume(Operation):
+    """The worker goes on where it was paused."""
+
+    worker: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PauseServer(Operation):
+    """The server does nothing for `ticks` ticks; what arrives meanwhile waits."""
+
+    fault: ClassVar[bool] = True
+
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StopServer(Operation):
+    """The server's `stop` is called."""
+
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StartServer(Operation):
+    """The server's `start` is called."""
+
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reuse(Operation):
+    """Starts the worker with the pid that worker `of` bore; both are dead till then."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    of: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CrashSending(Operation):
+    """The worker is killed while it sends its next request, which has come as far as `at`."""
+
+    fault: ClassVar[bool] = True
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = {"at": SENDING}
+
+    worker: int
+    at: str
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Delay(Operation):
+    """The worker's next request lies in its buffer for `ticks` ticks; those after it wait behind it."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Drop(Operation):
+    """The worker's next request is lost."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Duplicate(Operation):
+    """The worker's next request arrives, and once more `later` ticks later."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    later: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reorder(Operation):
+    """The worker's next request arrives `ticks` ticks later; those after it overtake it."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Corrupt(Operation):
+    """The worker's next request arrives as something that is none."""
+
+    fault: ClassVar[bool] = True
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": CORRUPTIONS}
+
+    worker: int
+    how: str
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stall(Operation):
+    """The worker stalls for `ticks` ticks in the middle of its next request, with the lock of a shared wire."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Flood(Operation):
+    """The worker sends `times` requests at once: it acquires and releases `scope` in turn."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    scope: str
+    times: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PauseInPass(Operation):
+    """The server is paused for `ticks` ticks when it comes to this point of a pass next."""
+
+    fault: ClassVar[bool] = True
+    words: ClassVar[Mapping[str, tuple[str, ...]]] = {"at": POINTS}
+
+    at: str
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CrashServer(Operation):
+    """The server is killed: its timers are forgotten. `StartServer` starts a new one."""
+
+    fault: ClassVar[bool] = True
+
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RestartServer(Operation):
+    """The server is killed, and a new one is started at once."""
+
+    fault: ClassVar[bool] = True
+
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FailReap(Operation):
+    """The next `times` reaps of the worker fail."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    times: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RaiseInReap(Operation):
+    """The next `times` reaps of the worker raise."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    times: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SlowReap(Operation):
+    """The next reap of the worker takes `ticks` ticks."""
+
+    fault: ClassVar[bool] = True
+
+    worker: int
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StepWall(Operation):
+    """The wall clock steps by `by` ticks, forward or back."""
+
+    fault: ClassVar[bool] = True
+
+    by: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Suspend(Operation):
+    """The machine sleeps for `ticks` ticks: the wall clock goes on, the monotonic one does not."""
+
+    fault: ClassVar[bool] = True
+
+    ticks: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Drift(Operation):
+    """From now on the wall clock gains `per_mille` thousandths of each tick, or loses them."""
+
+    fault: ClassVar[bool] = True
+
+    per_mille: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tie(Operation):
+    """At the next instant at which several things are ready, the one numbered `pick` goes first, counted round."""
+
+    pick: int
+    _: KW_ONLY
+    gap: int = 0
+
+
+OPERATIONS: dict[str, type[Operation]] = {
+    name: kind
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Operation) and kind is not Operation
+}
+"""Every operation by its name, in the order above."""
+
+PLAIN = (Start, Acquire, Release, Exit, Crash, Pause, Resume, PauseServer, StopServer, StartServer)
+"""The operations that every backend can carry out."""
+
+
+def to_object(operation: Operation) -> dict[str, Any]:
+    """Returns the operation as an object of JSON.
+
+    >>> to_object(PauseServer(6, gap=3))
+    {'operation': 'PauseServer', 'ticks': 6, 'gap': 3}
+    """
+    values = {field.name: getattr(operation, field.name) for field in fields(operation)}  # type: ignore[arg-type]  # each subclass is a dataclass
+    return {"operation": type(operation).__name__, **values}
+
+
+def from_object(value: object) -> Operation:
+    """Rebuilds what `to_object` returned; raises ScheduleError for anything else."""
+    if not isinstance(value, dict) or value.get("operation") not in list(OPERATIONS):
+        raise ScheduleError(f"an operation is an object with one of {', '.join(OPERATIONS)}, not: {value!r:.80}")
+    arguments = {name: argument for name, argument in value.items() if name != "operation"}
+    try:
+        return OPERATIONS[value["operation"]](**arguments)
+    except TypeError as error:
+        raise ScheduleError(f"{value['operation']}: {error}") from None
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) and value.isascii() else repr(value)
