@@ -1,6 +1,7 @@
 """What holds for the whole suite: it leaves nothing behind, neither processes nor threads, files nor folders."""
 
 import multiprocessing
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,15 @@ settings.load_profile("here")
 
 _home = tempfile.TemporaryDirectory(prefix="timersim-")
 set_hypothesis_home_dir(_home.name)
+
+
+def pytest_configure() -> None:
+    """Lets the processes that tests start be interrupted, also where the suite runs in a shell's background.
+
+    There SIGINT is ignored, and what is ignored is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -213,7 +213,11 @@ def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, tmp_path: P
         time.sleep(2.5)
         children = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        try:
+            output, errors = process.communicate(timeout=20)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
     assert process.returncode == 130, errors
     assert output.splitlines()[0].startswith(backend)
