@@ -12,7 +12,7 @@ class _ExpiresBeforeItRegisters(TableTimerServer):
     def _run_watchdog(self) -> None:
         requests = self._drain()
         expired = self.get_expired_timers(self._reading[0])
-        self.clear_timers(self._reap_expired(expired))
+        self._reap_expired(expired)
         self._judged = self._reading[1]
         self.register_timers(requests)
 

@@ -22,13 +22,16 @@ FIRST_PID = 5_000_001
 class RunWorkers:
     """The workers of one run by their pids. A reap is answered as the kernel would, and recorded.
 
-    `end(worker)` is what really ends a living worker and returns whether it is gone; simulated workers need
-    none. A worker that was reaped is a zombie for the rest of that instant: the kernel takes a second signal.
+    `end(worker)` is what ends a living worker and returns whether it is gone. Where it `leaves_zombies`, as simulated
+    workers do, one that was reaped is a zombie for the rest of that instant: the kernel takes a second signal.
     """
 
-    def __init__(self, recorder: Recorder, end: Callable[[int], bool] | None = None) -> None:
+    def __init__(
+        self, recorder: Recorder, end: Callable[[int], bool] = lambda worker: True, *, leaves_zombies: bool = True
+    ) -> None:
         self._recorder = recorder
         self._end = end
+        self._leaves_zombies = leaves_zombies
         self._lives: dict[Any, tuple[int, int]] = {}
         self._pids: dict[int, Any] = {}
         self._reaped_at: dict[tuple[int, int], Instant] = {}
@@ -37,7 +40,7 @@ class RunWorkers:
         """Starts a new incarnation, which bears `pid`, by default one that nobody has borne."""
         if pid is None:
             pid = next(pid for pid in count(FIRST_PID + len(self._lives)) if pid not in self._lives)
-        self._recorder.started(worker)
+        self._recorder.started(worker, self._lives.get(pid))
         self._lives[pid] = worker, self._recorder.incarnation(worker)
         self._pids[worker] = pid
         return pid
@@ -88,15 +91,18 @@ class RunWorkers:
         return self.is_alive(pid) or self._is_zombie(life)
 
     def _is_zombie(self, life: tuple[int, int]) -> bool:
-        return self._end is None and self._reaped_at.get(life) == self._recorder.now()
+        return self._leaves_zombies and self._reaped_at.get(life) == self._recorder.now()
 
     def _reap_living(self, worker: int, incarnation: int) -> bool:
         target = f"worker {worker}"
         try:
-            is_gone = self._end is None or self._end(worker)
+            is_gone = self._end(worker)
         except Exception:
             self._recorder.add(Attempted, worker, incarnation, target, "raised")
             raise
+        if not (self._recorder.alive(worker) and self._recorder.incarnation(worker) == incarnation):
+            self._recorder.add(Attempted, worker, incarnation, target, "gone")  # it took its time, and the worker died
+            return True
         self._recorder.add(Attempted, worker, incarnation, target, "reaped" if is_gone else "failed")
         if is_gone:
             self._reaped_at[worker, incarnation] = self._recorder.now()

@@ -40,11 +40,18 @@ class SimulatedWorld:
         self.reap = reap or self.story.reap
         self.kill = kill or (lambda pid, number: None)
         self.group = TaskGroup("server")
+        self._maker: ServerMaker = MemoryTimerServer
         self.server: Any = None
 
     def client(self, worker_id: Hashable) -> MemoryTimerClient:
         """Returns a client that speaks for `worker_id`."""
         return MemoryTimerClient(self.queue, worker_id)
+
+    def make(self, group: TaskGroup) -> Server:
+        """Makes a server, whose tasks will be of `group`; another one of the same kind where there was one."""
+        with self.clock.group(group):
+            self.server = make_server(self._maker, self)
+        return self.server  # type: ignore[no-any-return]  # a server, or make_server had raised
 
     @contextmanager
     def seat(self, server: ServerMaker, modules: Sequence[str] | None = None) -> Iterator[Server]:
@@ -54,10 +61,10 @@ class SimulatedWorld:
         is called again where the server that it returned is written in a module that could not be known before.
         """
         bent = default_modules(server) if modules is None else modules
+        self._maker = server
         for _ in range(2):
             with patched(bent, self.clock, self.kill):
-                with self.clock.group(self.group):
-                    self.server = make_server(server, self)
+                self.make(self.group)
                 unknown = [] if modules is not None else [m for m in default_modules(self.server) if m not in bent]
                 if not unknown:
                     yield self.server

@@ -5,18 +5,42 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from timersim.lab.operations import (
+    CORRUPTIONS,
     CRASHES,
+    OPERATIONS,
+    PLAIN,
+    POINTS,
+    SENDING,
     Acquire,
+    Corrupt,
     Crash,
+    CrashSending,
+    CrashServer,
+    Delay,
+    Drift,
+    Drop,
+    Duplicate,
     Exit,
+    FailReap,
+    Flood,
     Operation,
     Pause,
+    PauseInPass,
     PauseServer,
+    RaiseInReap,
     Release,
+    Reorder,
+    RestartServer,
     Resume,
+    Reuse,
+    SlowReap,
+    Stall,
     Start,
     StartServer,
+    StepWall,
     StopServer,
+    Suspend,
+    Tie,
 )
 from timersim.lab.schedule import Schedule
 
@@ -38,17 +62,42 @@ RARE = 6
 PAUSES = (6, 2, 12, 1)
 """How long the server is paused, in ticks."""
 
-_WEIGHTS: dict[type[Operation], int] = {
-    Acquire: 6, Release: 3, PauseServer: 2,
-    Crash: 1, Exit: 1, Start: 1, Pause: 1, Resume: 1, StopServer: 1, StartServer: 1,
-}  # fmt: skip
+LATER = (1, 2, 3, 5, 6, 8, 12, 20)
+"""For how many ticks a request is under way, or a reap takes."""
+
+STEPS = (5, -5, 1, -1, 20, -20, 100, -100)
+"""By how many ticks the wall clock steps, or how many thousandths of a tick it gains in each."""
+
+TIMES = (1, 2, 3, 4, 5, 7, 12, 20)
+"""How often a reap fails, or how many requests a flood has."""
+
+_WEIGHTS: dict[type[Operation], int] = dict.fromkeys(OPERATIONS.values(), 1) | {Acquire: 6, Release: 3, PauseServer: 2}
+
+_FAULTS: dict[type[Operation], Callable[[int, int, int], Operation]] = {
+    Delay: lambda worker, value, gap: Delay(worker, LATER[value], gap=gap),
+    Drop: lambda worker, value, gap: Drop(worker, gap=gap),
+    Duplicate: lambda worker, value, gap: Duplicate(worker, LATER[value] if value else 0, gap=gap),
+    Reorder: lambda worker, value, gap: Reorder(worker, LATER[value], gap=gap),
+    Corrupt: lambda worker, value, gap: Corrupt(worker, CORRUPTIONS[value % len(CORRUPTIONS)], gap=gap),
+    Stall: lambda worker, value, gap: Stall(worker, LATER[value], gap=gap),
+    CrashSending: lambda worker, value, gap: CrashSending(worker, SENDING[value % len(SENDING)], gap=gap),
+    FailReap: lambda worker, value, gap: FailReap(worker, 1 + value % 3, gap=gap),
+    RaiseInReap: lambda worker, value, gap: RaiseInReap(worker, 1 + value % 3, gap=gap),
+    SlowReap: lambda worker, value, gap: SlowReap(worker, LATER[value], gap=gap),
+    PauseInPass: lambda worker, value, gap: PauseInPass(POINTS[value % len(POINTS)], PAUSES[value // 3], gap=gap),
+    StepWall: lambda worker, value, gap: StepWall(STEPS[value], gap=gap),
+    Suspend: lambda worker, value, gap: Suspend(LATER[value], gap=gap),
+    Drift: lambda worker, value, gap: Drift(STEPS[value], gap=gap),
+    Tie: lambda worker, value, gap: Tie(1 + value % 3, gap=gap),
+}
+"""What is made of a worker, a value below eight and a gap; none of them ends anybody or frees anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """What schedules are made of: the kinds of operations, and how much of each there may be."""
 
-    kinds: Sequence[type[Operation]] = tuple(_WEIGHTS)
+    kinds: Sequence[type[Operation]] = PLAIN
     max_workers: int = 3
     max_scopes: int = 2
     max_size: int = 12
@@ -129,8 +178,12 @@ def _possible(plan: _Plan, kind: type[Operation], worker: int, value: int) -> ty
         if value == RARE:
             return kind
         return StopServer if plan.away_until < math.inf else StartServer
-    if issubclass(kind, PauseServer):
+    if kind is CrashServer and plan.away_until == math.inf:
+        return StartServer
+    if issubclass(kind, PauseServer | CrashServer | RestartServer | PauseInPass | StepWall | Suspend | Drift | Tie):
         return kind
+    if kind is Reuse:
+        return Reuse if plan.ended else Acquire
     if worker in plan.ended:
         return Start
     if kind is Start:
@@ -142,6 +195,8 @@ def _possible(plan: _Plan, kind: type[Operation], worker: int, value: int) -> ty
 
 def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: int, gap: int) -> Operation:
     """Makes an operation, and lets the plan know."""
+    if kind in _FAULTS:
+        return _FAULTS[kind](worker, value, gap)
     if kind is Acquire:
         after = AFTERS[value]
         plan.held.setdefault(worker, {})[scope] = plan.now + after
@@ -158,6 +213,10 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
     if kind is Start:
         plan.ended.discard(worker)
         return Start(worker, gap=gap)
+    if kind is Reuse:
+        return _reuse(plan, worker, value, gap)
+    if kind is Flood:
+        return Flood(worker, scope, TIMES[value], gap=gap)
     if kind is Pause:
         plan.paused.add(worker)
         return Pause(worker, gap=gap)
@@ -168,8 +227,20 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
         ticks = PAUSES[value % len(PAUSES)]
         plan.away_until = max(plan.away_until, plan.now + ticks)
         return PauseServer(ticks, gap=gap)
-    plan.away_until = math.inf if kind is StopServer else plan.now
-    return StopServer(gap=gap) if kind is StopServer else StartServer(gap=gap)
+    if kind is CrashServer or kind is RestartServer:
+        plan.held.clear()
+    plan.away_until = math.inf if kind is StopServer or kind is CrashServer else plan.now
+    return kind(gap=gap)
+
+
+def _reuse(plan: _Plan, worker: int, value: int, gap: int) -> Operation:
+    """Starts a worker that has ended, the drawn one where it has, with the pid of one that has."""
+    ended = sorted(plan.ended)
+    if worker not in plan.ended:
+        worker = ended[value % len(ended)]
+    of = ended[value % len(ended)]
+    plan.ended.discard(worker)
+    return Reuse(worker, of, gap=gap)
 
 
 def _release(plan: _Plan, worker: int, scope: str, value: int) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from timersim.lab.operations import OPERATIONS, Operation
+from timersim.lab.operations import OPERATIONS, PLAIN, Operation, Tie
 from timersim.lab.schedule import Schedule
 from timersim.strategies.choices import Vocabulary, generate
 
@@ -16,8 +16,8 @@ def schedules(
     """Generates schedules of acquires, releases, deaths, pauses, and stops and starts of the server.
 
     Instants crowd around expirations; each example leaves out kinds of operations at random. They shrink to
-    one worker, one scope, no fault and no gap. `faults` are those that may occur; unless given, all that every
-    backend can carry out. Raises ValueError for a bound below 1, and for a fault that is none.
+    one worker, one scope, no fault and no gap. `faults` are those that may occur, `Tie` among them; unless given, all
+    that every backend can carry out. Raises ValueError for a bound below 1, and for a fault that is none.
 
     >>> from hypothesis import find
     >>> find(schedules(), lambda schedule: len(schedule) > 0)
@@ -32,10 +32,12 @@ def schedules(
 def _kinds(faults: Iterable[type[Operation]] | None) -> tuple[type[Operation], ...]:
     wanted = None if faults is None else tuple(faults)
     for fault in wanted or ():
-        if fault not in OPERATIONS.values() or not fault.fault:
-            known = ", ".join(kind.__name__ for kind in OPERATIONS.values() if kind.fault)
+        if fault not in OPERATIONS.values() or not (fault.fault or fault is Tie):
+            known = ", ".join(kind.__name__ for kind in OPERATIONS.values() if kind.fault or kind is Tie)
             raise ValueError(f"faults are among {known}: faults has {getattr(fault, '__name__', fault)!r}")
-    return tuple(kind for kind in Vocabulary().kinds if not kind.fault or wanted is None or kind in wanted)
+    if wanted is None:
+        return PLAIN
+    return tuple(kind for kind in OPERATIONS.values() if kind in wanted or (kind in PLAIN and not kind.fault))
 
 
 @st.composite

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import InvariantViolation
+from timersim.lab.operations import OPERATIONS
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
@@ -91,7 +92,7 @@ class _Search:
         return report
 
     def _explore(self, max_examples: int) -> None:
-        vocabulary = Vocabulary(tuple(kind for kind in Vocabulary().kinds if kind in self._backend.operations))
+        vocabulary = Vocabulary(tuple(kind for kind in OPERATIONS.values() if kind in self._backend.operations))
         for number in range(max_examples):
             if self._is_over():
                 self._report.is_cut_short = True

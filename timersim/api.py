@@ -226,7 +226,7 @@ class TimerServer(ABC):
         """Makes one pass: drain, register, expire, reap, clear."""
         self.register_timers(self._drain())
         expired = self.get_expired_timers(self._reading[0])
-        self.clear_timers(self._reap_expired(expired))
+        self._reap_expired(expired)
         self._judged = self._reading[1]
 
     def _drain(self) -> list[TimerRequest]:
@@ -237,29 +237,36 @@ class TimerServer(ABC):
         """
         requests = self._request_queue.get(1, self._seconds_to_next_pass())
         self._reading = self._read_clocks()
+        return requests + self._take_arrived()
+
+    def _take_arrived(self) -> list[TimerRequest]:
         backlog = self._request_queue.size()
-        if backlog > 0:
-            requests += self._request_queue.get(backlog, UNDER_WAY)
-        return requests
+        return self._request_queue.get(backlog, UNDER_WAY) if backlog > 0 else []
 
     def _reap_expired(self, expired: dict[Any, list[TimerRequest]]) -> set[Any]:
-        """Reaps each worker whose attempt is due; returns those that are gone."""
+        """Reaps each worker whose attempt is due; clears those that are gone, and returns them."""
         self._retries = {worker: retry for worker, retry in self._retries.items() if worker in expired}
-        gone = set()
+        has_reaped, gone = False, set()
         stopping = _stopping_here.get() or self._stopping
         for worker_id, timers in expired.items():
             if stopping.is_set():
                 break
-            if not self._attempt_is_due(worker_id):
+            if not self._attempt_is_due(worker_id) or (has_reaped and not self._is_still_expired(worker_id)):
                 continue
+            has_reaped = True
             logger.info("Reaping worker_id=[%s]. Expired timers: %s", worker_id, self._get_scopes(timers))
             if self._reap_worker_no_throw(worker_id):
                 logger.info("Successfully reaped worker=[%s]", worker_id)
                 self._retries.pop(worker_id, None)
+                self.clear_timers({worker_id})
                 gone.add(worker_id)
             else:
                 self._retry_later(worker_id)
         return gone
+
+    def _is_still_expired(self, worker_id: Any) -> bool:
+        """Returns whether the worker has an expired timer still, after others were reaped, which takes its time."""
+        return True
 
     def _reap_worker_no_throw(self, worker_id: Any) -> bool:
         """Reaps; an exception is reported and counts as a failure, to be tried again."""

@@ -61,6 +61,11 @@ class TableTimerServer(TimerServer):
             expired.setdefault(worker_id, []).append(request)
         return expired
 
+    def _is_still_expired(self, worker_id: Any) -> bool:
+        self.register_timers(self._take_arrived())
+        scopes = self._timers.scopes(worker_id)
+        return any(self._timers.expiration((worker_id, scope)) <= self._reading[1] for scope in scopes)  # type: ignore[operator]  # each is armed
+
     def _wall_ahead(self, wall: float, monotonic: float) -> float:
         """Returns the wall clock less the monotonic one: the same number until it steps, so that equals stay equal."""
         ahead = wall - monotonic

@@ -36,7 +36,8 @@ def bench() -> Bench:
 def make_bench(end: Callable[[int], bool] | None = None) -> Bench:
     """Makes a bench; `end` is what ends a worker."""
     recorder = Recorder(lambda: made.now)
-    made = Bench(0, recorder, RunWorkers(recorder, end))
+    workers = RunWorkers(recorder) if end is None else RunWorkers(recorder, end, leaves_zombies=False)
+    made = Bench(0, recorder, workers)
     made.workers.start(0)
     made.workers.start(1)
     assert made.news() == [Started(0, 0, 0), Started(0, 1, 0)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from timersim.lab.operations import (
+    OPERATIONS,
     Acquire,
     Exit,
     Release,
@@ -18,7 +19,7 @@ from timersim.lab.schedule import Schedule
 SCHEDULE = Schedule([Acquire(0, "s0", after=5), Release(0, "s0", gap=1)])
 SAVED = SavedSchedule("release-wins-3f9c", ("release-wins", "reaped-once"), {"name": "memory"}, SCHEDULE)
 WHOLE: dict[str, Any] = {"timersim": 1, "invariants": ["release-wins"], "backend": {"name": "memory"}, "schedule": []}
-KINDS = "Start, Acquire, Release, Exit, Crash, Pause, Resume, PauseServer, StopServer, StartServer"
+KINDS = ", ".join(OPERATIONS)
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from timersim.lab.operations import (
 )
 from timersim.lab.schedule import Schedule
 
-KINDS = "Start, Acquire, Release, Exit, Crash, Pause, Resume, PauseServer, StopServer, StartServer"
+KINDS = ", ".join(OPERATIONS)
 
 ticks = st.integers(0, 10**9)
 workers = st.integers(0, 99)

@@ -11,17 +11,17 @@ from typing import Any, Literal
 
 from timersim.backends.mp_wire import QueueFace, QueueWire
 from timersim.backends.pool import Pool, PoolError, Worker
-from timersim.fakes.backend import VirtualRun
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
 from timersim.fakes.servers import ServerMaker
+from timersim.fakes.virtual_run import VirtualRun
 from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
-from timersim.lab.operations import OPERATIONS, Operation
+from timersim.lab.operations import PLAIN, Operation
 from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
-from timersim.local_timer import LocalTimerServer
+from timersim.local_timer import LocalTimerServer, MultiprocessingRequestQueue
 from timersim.reaper import ProcessReaper
 
 
@@ -69,7 +69,7 @@ class ProcessBackend(Backend):
         self.name = name or transport
         self.server = server
         self.max_interval = max_interval
-        self.operations: frozenset[type[Operation]] = frozenset(OPERATIONS.values())
+        self.operations: frozenset[type[Operation]] = frozenset(PLAIN)
         is_ours = isinstance(server, type) and issubclass(server, LocalTimerServer)
         self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
         self._patch = importable(patch)
@@ -139,7 +139,16 @@ class _ProcessRun(VirtualRun):
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock)
         self._face = QueueFace(clock)
-        super().__init__(max_interval, clock, mp_queue=self._face, end=self._kill, reap=self._reaper)
+        queue = MultiprocessingRequestQueue(self._face, clock=clock)  # type: ignore[arg-type]  # the face of one
+        super().__init__(
+            max_interval,
+            clock,
+            queue=queue,
+            mp_queue=self._face,
+            end=self._kill,
+            leaves_zombies=False,
+            reap=self._reaper,
+        )
         self._reaper.record = self.workers.reap
         self._pool = pool
         self._wire = wire

@@ -12,7 +12,9 @@ class Contract:
     `reap_within`: how late it may reap; 0 where it wakes for the next expiration, the interval of its
     passes where it polls. `retry_within`: how long after a failed reap it tries again. `transit`: how
     imprecisely an instant is known; 0 in virtual time. `restart`: whether timers that it had when it was
-    stopped are guarded again after its start. `exempt`: the invariants that it is known not to keep, with
+    stopped are guarded again after its start. `identity`: whether it guards the incarnation that acquired, or
+    whoever bears its pid. `order`: whether requests carry a sequence by which duplicates and those that were
+    overtaken are ignored, or count as they arrive. `exempt`: the invariants that it is known not to keep, with
     the reason; they are judged all the same, and reported as known.
 
     >>> Contract(reap_within=30).reap_within
@@ -23,4 +25,6 @@ class Contract:
     retry_within: float = 1
     transit: float = 0
     restart: Literal["guards-again", "forgets"] = "guards-again"
+    identity: Literal["incarnation", "pid"] = "incarnation"
+    order: Literal["arrival", "sequence"] = "arrival"
     exempt: Mapping[str, str] = field(default_factory=dict)

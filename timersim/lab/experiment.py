@@ -9,21 +9,42 @@ from typing import Any
 from timersim.lab.contract import Contract
 from timersim.lab.operations import (
     Acquire,
+    Corrupt,
     Crash,
+    CrashSending,
+    CrashServer,
+    Delay,
+    Drift,
+    Drop,
+    Duplicate,
     Exit,
+    FailReap,
+    Flood,
     Operation,
     Pause,
+    PauseInPass,
     PauseServer,
+    RaiseInReap,
     Release,
+    Reorder,
+    RestartServer,
     Resume,
+    Reuse,
+    SlowReap,
+    Stall,
     Start,
     StartServer,
+    StepWall,
     StopServer,
+    Suspend,
+    Tie,
 )
 from timersim.lab.record import (
     Arrived,
+    Attempted,
     Ended,
     Instant,
+    Meddled,
     Record,
     Recorder,
     Sent,
@@ -34,6 +55,7 @@ from timersim.lab.record import (
 )
 from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace
+from timersim.lab.wall import WallHand
 
 
 class World(ABC):
@@ -79,6 +101,10 @@ class World(ABC):
     @abstractmethod
     def pause_server(self, ticks: int) -> None:
         """Stops the server for `ticks`."""
+
+    def inject(self, fault: Operation) -> None:
+        """Makes any other operation happen: a fault, or an order of what is ready at one instant."""
+        raise NotImplementedError(f"this world can't carry out {fault!r}")
 
     @abstractmethod
     def stop_server(self) -> None:
@@ -149,14 +175,17 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:
     """Returns when everything that the world did must have had its effect, a retry included."""
     latest: Instant = 0
+    behind = -WallHand(recorder.events).least()
     for event in recorder.events:
         match event:
             case Sent(_, _, _, _, _, expiration) if expiration is not None:
-                latest = max(latest, expiration)
-            case ServerPaused(_, until):
+                latest = max(latest, expiration + behind)
+            case ServerPaused(_, until) | Meddled(_, _, _, until):
                 latest = max(latest, until)
             case ServerStarted(at) | ServerStopping(at) | Arrived(at):
                 latest = max(latest, at)
+            case Attempted(at, _, _, _, "failed" | "raised"):
+                latest = max(latest, at + contract.retry_within)
     return latest + contract.reap_within + contract.retry_within + contract.transit
 
 
@@ -188,7 +217,14 @@ class _Conductor:
             case Crash(worker, "sigkill") if recorder.alive(worker):
                 self._world.crash(worker, "sigkill")
                 self.skip_kept([worker])
-            case Acquire() | Release() | Exit() | Crash() | Pause() if recorder.alive(operation.worker):
+            case Reuse(worker, of) if not recorder.alive(worker) and _has_died(recorder, of):
+                self.skip_kept([worker])
+                self._world.inject(operation)
+            case FailReap(worker) | RaiseInReap(worker) | SlowReap(worker) if recorder.alive(worker):
+                self._world.inject(operation)
+            case PauseInPass() | CrashServer() | RestartServer() | StepWall() | Suspend() | Drift() | Tie():
+                self._world.inject(operation)
+            case _ if isinstance(operation, _OF_A_WORKER) and recorder.alive(operation.worker):
                 if recorder.paused(operation.worker):
                     self._kept[operation.worker].append(operation)
                 else:
@@ -214,3 +250,30 @@ class _Conductor:
                 self._world.crash(worker, how)
             case Pause(worker):
                 self._world.pause(worker)
+            case Flood(worker, scope, times):
+                self._flood(worker, scope, times)
+            case _:
+                self._world.inject(operation)
+
+    def _flood(self, worker: int, scope: str, times: int) -> None:
+        for number in range(times):
+            if not self._world.recorder.alive(worker):
+                return
+            if number % 2:
+                self._world.release(worker, scope)
+            else:
+                self._world.acquire(worker, scope, FLOOD_AFTER)
+
+
+_OF_A_WORKER = (
+    *(Acquire, Release, Exit, Crash, CrashSending, Pause, Flood),
+    *(Delay, Drop, Duplicate, Reorder, Corrupt, Stall),
+)
+"""What happens in a worker, or to what it sends next: where it is paused it happens once it resumes."""
+
+FLOOD_AFTER = 20
+"""How many ticks from now the timers of a flood are due."""
+
+
+def _has_died(recorder: Recorder, worker: int) -> bool:
+    return recorder.incarnation(worker) >= 0 and not recorder.alive(worker)

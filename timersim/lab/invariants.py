@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from timersim.lab.oracle import Account, Duty, Guard, Life
 from timersim.lab.record import Attempted, Died, Instant, Left, Record, ServerFailed, ServerStarted, ServerStopped
@@ -95,7 +96,7 @@ def no_early_reap(account: Account) -> Cases:
     """At a reap, some acquire of the victim has come due."""
     for life, reap in _reaps(account):
         arrived = account.arrived_guards(life, reap.at)
-        if not arrived:
+        if not arrived or _is_for_another(account, life, reap.at):
             continue
         if account.due_guards(life, reap.at):
             yield None
@@ -114,7 +115,7 @@ def release_wins(account: Account) -> Cases:
     """At a reap for which acquires had come due, not all had been superseded by a request that arrived before."""
     for life, reap in _reaps(account):
         due = account.due_guards(life, reap.at)
-        if not due:
+        if not due or (_is_for_another(account, life, reap.at) and not account.may_reap(life, reap.at)):
             continue
         if account.may_reap(life, reap.at):
             yield None
@@ -142,6 +143,8 @@ def right_set(account: Account) -> Cases:
             )
             continue
         life = attempt.worker, attempt.incarnation
+        if _is_for_another(account, life, attempt.at):
+            continue
         if attempt.outcome != "reaped" or account.arrived_guards(life, attempt.at):
             yield None
             continue
@@ -151,6 +154,23 @@ def right_set(account: Account) -> Cases:
             f"worker {attempt.worker} was reaped at {at_text(attempt.at)}, and never held a timer",
             "MUST NOT: held no timer",
         )
+
+
+@invariant(Harm.KILLS_THE_HEALTHY)
+def right_incarnation(account: Account) -> Cases:
+    """No attempt on an incarnation for a request that arrived before it started or, with identity, of another."""
+    for life in account.lives if account.pids else ():
+        for attempt in account.attempts.get(life, ()):
+            if not _is_for_another(account, life, attempt.at):
+                yield None
+                continue
+            yield Breach(
+                attempt.at,
+                life,
+                f"worker {life[0]} was to be reaped at {at_text(attempt.at)}, for a timer of worker"
+                f" {account.pid(life)[0]}, which bore its pid before",
+                "MUST NOT: the timer is another's",
+            )
 
 
 @invariant(Harm.KILLS_THE_HEALTHY)
@@ -179,7 +199,7 @@ def reaped_once(account: Account) -> Cases:
     """One effective reap for one incarnation."""
     for life in account.lives:
         reaps = [attempt for attempt in account.attempts.get(life, ()) if attempt.outcome == "reaped"]
-        if len(reaps) > 1:
+        if len(reaps) > 1 and not account.armed_again(life, reaps[0]):
             again = reaps[1].at
             yield Breach(
                 again,
@@ -197,7 +217,7 @@ def dead_stay_dead(account: Account) -> Cases:
     for life in account.lives:
         seen: Attempted | None = None
         for attempt in account.attempts.get(life, ()):
-            if seen is not None and attempt.outcome != "reaped":
+            if seen is not None and attempt.outcome != "reaped" and not account.armed_again(life, seen):
                 yield Breach(
                     attempt.at,
                     life,
@@ -234,6 +254,36 @@ def nothing_left(account: Account) -> Cases:
         yield Breach(event.at, None, f"{event.what} outlived the run", "MUST NOT be left")
 
 
+@invariant(Harm.SPARES_THE_HUNG)
+def failed_reap_retried(account: Account) -> Cases:
+    """After a reap that failed or raised another comes within `retry_within`, never at the same instant."""
+    for life in account.lives:
+        attempts = account.attempts.get(life, ())
+        for attempt, following in pairwise([*attempts, None]):
+            if attempt is None or attempt.outcome not in {"failed", "raised"}:
+                continue
+            if following is not None and following.at <= attempt.at:
+                yield Breach(
+                    attempt.at,
+                    life,
+                    f"worker {life[0]}: a reap failed at {at_text(attempt.at)}, and was tried again at once",
+                    "MUST NOT be tried again at once",
+                )
+                break
+            by = account.latest_retry(attempt.at)
+            if following is not None and following.at <= by:
+                yield None
+            elif account.stands(life, by):
+                yield Breach(
+                    by,
+                    life,
+                    f"worker {life[0]}: a reap failed at {at_text(attempt.at)},"
+                    f" and was not tried again by {at_text(by)}",
+                    "MUST have been tried again",
+                )
+                break
+
+
 def judge(account: Account) -> tuple[list[InvariantViolation], dict[str, int]]:
     """Returns the first violation of each broken invariant, worst first, and how many cases each one had."""
     violations: list[InvariantViolation] = []
@@ -259,6 +309,13 @@ def reap_instant(account: Account, guard: Guard) -> Instant | None:
     """Returns when the guard's worker was reaped, None where it was not."""
     death: Died | None = account.deaths.get(guard.life)
     return death.at if death is not None and death.how == "reaped" else None
+
+
+def _is_for_another(account: Account, life: Life, at: Instant) -> bool:
+    """Returns whether what was attempted on a life was due for one that bore its pid before, and for itself not."""
+    if account.contract.identity == "pid" or not account.pids:
+        return False
+    return account.predecessor_was_due(life, at) and not account.may_reap(life, at)
 
 
 def _reaps(account: Account) -> Iterator[tuple[Life, Attempted]]:

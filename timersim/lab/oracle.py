@@ -14,12 +14,14 @@ from timersim.lab.record import (
     Instant,
     Record,
     Sent,
+    ServerCrashed,
     ServerPaused,
     ServerStarted,
     ServerStopping,
     Started,
     numbered,
 )
+from timersim.lab.wall import WallHand
 
 Life = tuple[int, int]
 """A worker and the number of its incarnation."""
@@ -30,9 +32,10 @@ Absence = tuple[Instant, Instant]
 
 @dataclass(slots=True)
 class Guard:
-    """What one acquire holds: its worker is due at `due`, unless a request superseded it.
+    """What one acquire holds: its worker is due from `due` on, at the `latest` then, unless a request superseded it.
 
-    `superseded` is when the next request of the same key arrived, `inf` where none did.
+    The two differ where the wall clock stepped while the request was under way. `superseded` is when the next request
+    of the same key arrived, `inf` where none did; `position` is that of its arrival in the record.
     """
 
     life: Life
@@ -41,6 +44,11 @@ class Guard:
     due: Instant
     superseded: Instant = math.inf
     superseded_by: str = ""
+    latest: Instant = -math.inf
+    position: int = field(default=-1, compare=False)
+
+    def __post_init__(self) -> None:
+        self.latest = max(self.latest, self.due)
 
 
 @dataclass(slots=True)
@@ -61,6 +69,9 @@ class Account:
     attempts: dict[Life, list[Attempted]] = field(default_factory=lambda: defaultdict(list))
     pauses: list[Absence] = field(default_factory=list)
     stops: list[Absence] = field(default_factory=list)
+    crashes: list[Instant] = field(default_factory=list)
+    caught: list[Absence] = field(default_factory=list)
+    pids: dict[Life, Life] = field(default_factory=dict)
 
     @property
     def contract(self) -> Contract:
@@ -74,7 +85,22 @@ class Account:
 
     def arrived_guards(self, life: Life, at: Instant) -> list[Guard]:
         """Returns the guards of a life whose acquire had arrived `at` that instant or before."""
-        return [guard for guard in self.guards.get(life, ()) if guard.arrived <= at + self.contract.transit]
+        return [guard for guard in self.guards_of(life) if guard.arrived <= at + self.contract.transit]
+
+    def guards_of(self, life: Life) -> list[Guard]:
+        """Returns the guards of a life; where the contract knows only pids, those of whoever bore the same one."""
+        if self.contract.identity == "pid" and self.pids:
+            return [g for other, guards in self.guards.items() if self.pid(other) == self.pid(life) for g in guards]
+        return self.guards.get(life, [])
+
+    def pid(self, life: Life) -> Life:
+        """Returns the first life that bore the pid of `life`, which stands for that pid."""
+        return self.pids.get(life, life)
+
+    def predecessor_was_due(self, life: Life, at: Instant) -> bool:
+        """Returns whether a life that bore the same pid earlier was due then, and not superseded before."""
+        earlier = (o for o in self.guards if o != life and self.pids and self.pid(o) == self.pid(life))
+        return any(g.due <= at <= g.superseded for other in earlier for g in self.guards[other])
 
     def due_guards(self, life: Life, at: Instant) -> list[Guard]:
         """Returns the arrived guards of a life that had come due, superseded or not."""
@@ -83,9 +109,21 @@ class Account:
     def may_reap(self, life: Life, at: Instant) -> bool:
         """Returns whether a reap then is allowed: some acquire is due, and nothing superseded it before.
 
-        A tie is allowed.
+        A tie is allowed. A server that was caught as it was about to reap decided before.
         """
-        return any(guard.superseded >= at - self.contract.transit for guard in self.due_guards(life, at))
+        decided = [at, *(begin for begin, end in self.caught if begin <= at <= self.resume(end))]
+        return any(
+            guard.superseded >= instant - self.contract.transit
+            for instant in decided
+            for guard in self.due_guards(life, instant)
+        )
+
+    def armed_again(self, life: Life, since: Event) -> bool:
+        """Returns whether a pid was armed again after that event, by a server that can't tell for which life."""
+        if self.contract.identity != "pid":
+            return False
+        position = next(i for i, event in enumerate(self.record.events) if event is since)
+        return any(guard.position > position for guard in self.guards_of(life))
 
     def duties(self) -> Iterator[Duty]:
         """Yields the reaps that the contract owes within the run."""
@@ -100,9 +138,11 @@ class Account:
     def latest_reap(self, guard: Guard) -> Instant:
         """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
         contract = self.contract
-        begins = self.resume(max(guard.due, guard.arrived))
+        begins = self.resume(max(guard.latest, guard.arrived))
         latest = self.resume(begins + contract.reap_within)
         if contract.restart == "forgets" and any(guard.arrived <= begin <= latest for begin, _ in self.stops):
+            return math.inf
+        if any(guard.arrived <= crash <= latest for crash in self.crashes):
             return math.inf
         for begin, end in self.stops:
             if begins <= end and begin <= latest:
@@ -111,6 +151,20 @@ class Account:
             if attempt.outcome in {"failed", "raised"} and attempt.at <= latest:
                 latest = self.resume(latest + contract.retry_within)
         return latest + contract.transit
+
+    def latest_retry(self, failed: Instant) -> Instant:
+        """Returns when the contract has a reap that failed at that instant tried again at the latest."""
+        return self.resume(self.resume(failed) + self.contract.retry_within) + self.contract.transit
+
+    def stands(self, life: Life, until: Instant) -> bool:
+        """Returns whether a life was due and alive until that instant of the run, without a crash of the server."""
+        death = self.deaths.get(life)
+        if until > self.record.end or (death is not None and death.at <= until):
+            return False
+        return any(
+            guard.superseded > until and not any(guard.arrived <= crash <= until for crash in self.crashes)
+            for guard in self.due_guards(life, until)
+        )
 
     def resume(self, at: Instant) -> Instant:
         """Returns the end of the absence that covers `at`, which is `at` itself where none does."""
@@ -123,40 +177,95 @@ class Account:
 def read(record: Record) -> Account:
     """Arranges a record for judging."""
     account = Account(record)
-    requests = numbered(record.events)
-    holding: dict[tuple[Life, str], Guard] = {}
+    account.stops = list(_stops(record.events))
+    account.crashes = [event.at for event in record.events if isinstance(event, ServerCrashed)]
     for event in record.events:
         match event:
-            case Arrived(at, number):
-                _register(account, holding, requests[number], at)
             case Died(_, worker, incarnation, _):
                 account.deaths.setdefault((worker, incarnation), event)
             case Attempted(_, int(worker), int(incarnation)):
                 account.attempts[worker, incarnation].append(event)
-            case ServerPaused(at, until):
-                account.pauses.append((at, until))
-    account.stops = list(_stops(record.events))
+            case ServerPaused(at, until, within):
+                end = min([until, *(crash for crash in account.crashes if crash >= at)])
+                account.pauses.append((at, end))
+                if within == "reaping":
+                    account.caught.append((at, end))
+            case Started(_, worker, incarnation, bears) if bears is not None:
+                account.pids[worker, incarnation] = account.pid(bears)
+    _Register(account).take_all()
     return account
 
 
-def _register(account: Account, holding: dict[tuple[Life, str], Guard], request: Sent, at: Instant) -> None:
-    """Takes a request in the order of arrival: it supersedes what its key held."""
-    life = (request.worker, request.incarnation)
-    earlier = holding.pop((life, request.scope), None)
-    if earlier is not None:
-        earlier.superseded = at
-        earlier.superseded_by = "released" if request.expiration is None else "re-armed"
-    if request.expiration is not None:
-        guard = holding[life, request.scope] = Guard(life, request.scope, at, request.expiration)
-        account.guards[life].append(guard)
+class _Register:
+    """Takes the requests in the order in which they count, and finds out for whom each one speaks."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._contract = account.contract
+        self._requests = numbered(account.record.events)
+        self._wall = WallHand(account.record.events)
+        self._holding: dict[tuple[Life, str], list[Guard]] = {}
+        self._bearers: dict[Life, Life] = {}
+        self._last: dict[Life, int] = {}
+        self._sent: dict[int, int] = {}
+
+    def take_all(self) -> None:
+        for position, event in enumerate(self._account.record.events):
+            match event:
+                case Started(_, worker, incarnation):
+                    life = worker, incarnation
+                    self._bearers[self._account.pid(life)] = life
+                case Sent(_, number):
+                    self._sent[number] = position
+                case Arrived(at, number) if self._counts(self._requests[number]):
+                    self._take(self._requests[number], at, position)
+
+    def _counts(self, request: Sent) -> bool:
+        """Returns whether a request counts: on a wire with sequences a duplicate doesn't, nor one overtaken."""
+        if self._contract.order == "arrival":
+            return True
+        life = request.worker, request.incarnation
+        if request.request <= self._last.get(life, -1):
+            return False
+        self._last[life] = request.request
+        return True
+
+    def _take(self, request: Sent, at: Instant, position: int) -> None:
+        """Lets a request supersede what its key held, and hold."""
+        account = self._account
+        life = request.worker, request.incarnation
+        key = (life if self._contract.order == "sequence" else account.pid(life)), request.scope
+        for earlier in self._holding.pop(key, ()):
+            earlier.superseded = at
+            earlier.superseded_by = "released" if request.expiration is None else "re-armed"
+        if request.expiration is None:
+            return
+        registered = min(account.resume(at), account.record.end)
+        due, latest = self._wall.window(request.expiration, (self._sent[request.request], request.at), registered)
+        for speaks_for in self._speaks_for(life, at, registered):
+            guard = Guard(speaks_for, request.scope, at, due, latest=latest, position=position)
+            self._holding.setdefault(key, []).append(guard)
+            account.guards[speaks_for].append(guard)
+
+    def _speaks_for(self, life: Life, at: Instant, registered: Instant) -> list[Life]:
+        """Returns for whom a request counts: its sender, or who bears the pid when it is registered."""
+        account = self._account
+        if self._contract.order == "sequence" or not account.pids:
+            return [life]
+        bearers = [self._bearers[account.pid(life)]]
+        for event in account.record.of(Started):
+            other = event.worker, event.incarnation
+            if at <= event.at <= registered and account.pid(other) == account.pid(life) and other not in bearers:
+                bearers.append(other)
+        return bearers
 
 
 def _stops(events: list[Event]) -> Iterator[Absence]:
-    """Yields from when until when the server was stopped; `inf`: it was not started again."""
+    """Yields from when until when the server was stopped, or dead; `inf`: it was not started again."""
     stopped: Instant | None = None
     for event in events:
         match event:
-            case ServerStopping(at) if stopped is None:
+            case ServerStopping(at) | ServerCrashed(at) if stopped is None:
                 stopped = at
             case ServerStarted(at) if stopped is not None:
                 yield stopped, at

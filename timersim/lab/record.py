@@ -23,15 +23,16 @@ class Event:
 
 @dataclass(slots=True)
 class Started(Event):
-    """A worker began to live."""
+    """A worker began to live. `bears` is another life whose pid it was given, None where it has a pid of its own."""
 
     worker: int
     incarnation: int
+    bears: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
 class Sent(Event):
-    """A worker sent a request; `expiration` None is a release."""
+    """A worker sent a request; `expiration`, in ticks of the wall clock from the beginning, is None for a release."""
 
     request: int
     worker: int
@@ -45,6 +46,29 @@ class Arrived(Event):
     """A request became readable by the server."""
 
     request: int
+
+
+@dataclass(slots=True)
+class Meddled(Event):
+    """A fault of the wire: what happened to a request on its way, which has its effect at `until`."""
+
+    request: int
+    fault: str
+    until: Instant
+
+
+@dataclass(slots=True)
+class WallStepped(Event):
+    """The wall clock stepped by `by` ticks against the monotonic one."""
+
+    by: Instant
+
+
+@dataclass(slots=True)
+class WallDrifts(Event):
+    """From now on the wall clock gains `per_mille` thousandths of a tick in each tick."""
+
+    per_mille: int
 
 
 @dataclass(slots=True)
@@ -72,9 +96,15 @@ class Died(Event):
 
 @dataclass(slots=True)
 class ServerPaused(Event):
-    """The server does nothing until `until`."""
+    """The server does nothing until `until`; `within` says where in a pass it was caught, if it was in one."""
 
     until: Instant
+    within: str = ""
+
+
+@dataclass(slots=True)
+class ServerCrashed(Event):
+    """The server was killed; it has forgotten its timers."""
 
 
 @dataclass(slots=True)
@@ -195,13 +225,13 @@ class Recorder:
         return worker in self._paused
 
     def incarnation(self, worker: int) -> int:
-        """Returns the number of the worker's latest life, from 0."""
-        return self._incarnations[worker]
+        """Returns the number of the worker's latest life, from 0; -1 where it has not lived."""
+        return self._incarnations.get(worker, -1)
 
-    def started(self, worker: int) -> None:
+    def started(self, worker: int, bears: tuple[int, int] | None = None) -> None:
         self._incarnations[worker] = incarnation = self._incarnations.get(worker, -1) + 1
         self._alive[worker] = True
-        self.events.append(Started(self.now(), worker, incarnation))
+        self.events.append(Started(self.now(), worker, incarnation, bears))
 
     def sent(self, worker: int, scope: str, expiration: Instant | None) -> int:
         """Records a request and returns its number."""

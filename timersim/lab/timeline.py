@@ -11,8 +11,10 @@ from timersim.lab.record import (
     Event,
     Instant,
     Left,
+    Meddled,
     Record,
     Sent,
+    ServerCrashed,
     ServerFailed,
     ServerPaused,
     ServerStarted,
@@ -20,6 +22,8 @@ from timersim.lab.record import (
     ServerStopping,
     Skipped,
     Started,
+    WallDrifts,
+    WallStepped,
     WorkerPaused,
     WorkerResumed,
     numbered,
@@ -106,8 +110,10 @@ _ATTEMPT = "\0attempt"
 
 def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
     match event:
-        case Started(at, worker, incarnation):
-            return {_lane(worker): "starts" if incarnation == 0 else "starts again"} if at > 0 or incarnation else {}
+        case Started(at, worker, incarnation, bears):
+            pid = "" if bears is None else f", with the pid of worker {bears[0]}"
+            starts = "starts" if incarnation == 0 else "starts again"
+            return {_lane(worker): starts + pid} if at > 0 or incarnation or pid else {}
         case Sent(_, _, worker, _, scope, expiration):
             return {
                 _lane(worker): f"release {scope}"
@@ -116,6 +122,13 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
             }
         case Arrived(at, number):
             return _arrival(requests[number], at, account)
+        case Meddled(at, number, fault, until):
+            kind = "release" if requests[number].expiration is None else "acquire"
+            return {WIRE: f"{kind} {fault}" + (f" until {number_text(until)}" if until > at else "")}
+        case WallStepped(_, by):
+            return {WIRE: f"wall clock {'+' if by >= 0 else ''}{number_text(by)}"}
+        case WallDrifts(_, per_mille):
+            return {WIRE: f"wall clock drifts {per_mille:+}/1000"}
         case WorkerPaused(_, worker):
             return {_lane(worker): "paused"}
         case WorkerResumed(_, worker):
@@ -145,8 +158,10 @@ def _arrival(request: Sent, at: Instant, account: Account) -> Cells:
 
 def _of_server(event: Event) -> str:
     match event:
-        case ServerPaused(_, until):
-            return f"paused until {number_text(until)}"
+        case ServerPaused(_, until, within):
+            return f"paused until {number_text(until)}" + (f", {within}" if within else "")
+        case ServerCrashed():
+            return "crashes"
         case ServerStopping():
             return "stop called"
         case ServerStopped():

@@ -1,0 +1,150 @@
+"""A run with simulated workers: what they send goes over a wire that can be faulty, and reaps can fail."""
+
+from typing import cast
+
+from timersim.api import TimerRequest
+from timersim.fakes.clock import VirtualClock
+from timersim.fakes.faults import Corruption, FaultyReaper, FaultyRequestQueue, SendingPoint
+from timersim.fakes.virtual_run import VirtualRun
+from timersim.lab.operations import (
+    Corrupt,
+    CrashSending,
+    Delay,
+    Drop,
+    Duplicate,
+    FailReap,
+    Operation,
+    RaiseInReap,
+    Reorder,
+    Reuse,
+    SlowReap,
+    Stall,
+)
+from timersim.lab.record import Instant, Meddled, ServerPaused, Skipped
+
+
+class SimulatedRun(VirtualRun):
+    """A run with simulated workers."""
+
+    def __init__(self, max_interval: int) -> None:
+        clock = VirtualClock()
+        self._reaper = _RecordedReaper(clock, self)
+        queue = _RecordedQueue(clock, self)
+        super().__init__(max_interval, clock, queue=queue, end=self._reaper, leaves_zombies=True)
+        self._queue = queue
+
+    def start(self, worker: int) -> None:
+        self.workers.start(worker)
+
+    def acquire(self, worker: int, scope: str, after: int) -> None:
+        self._send(worker, scope, self._wall() + after)
+
+    def release(self, worker: int, scope: str) -> None:
+        self._send(worker, scope, None)
+
+    def exit(self, worker: int) -> None:
+        self._queue.forget(self.workers.pid(worker), flush=True)
+        self.recorder.died(worker, "exit")
+
+    def crash(self, worker: int, how: str) -> None:
+        self._queue.forget(self.workers.pid(worker))
+        self.recorder.died(worker, "sigkill" if how == "sigkill" else "os._exit")
+
+    def pause(self, worker: int) -> None:
+        self._queue.pause(self.workers.pid(worker))
+        self.recorder.worker_paused(worker)
+
+    def resume(self, worker: int) -> None:
+        self.recorder.worker_resumed(worker)
+        self._queue.resume(self.workers.pid(worker))
+
+    def inject(self, fault: Operation) -> None:
+        match fault:
+            case Reuse(worker, of):
+                self._reuse(fault, worker, self.workers.pid(of))
+            case Drop(worker):
+                self._queue.drop_next(self.workers.pid(worker))
+            case Delay(worker, ticks):
+                self._queue.delay_next(ticks, self.workers.pid(worker))
+            case Reorder(worker, ticks):
+                self._queue.overtake_next(ticks, self.workers.pid(worker))
+            case Duplicate(worker, later):
+                self._queue.duplicate_next(later, self.workers.pid(worker))
+            case Corrupt(worker, how):
+                self._queue.corrupt_next(cast("Corruption", how), self.workers.pid(worker))
+            case Stall(worker, ticks):
+                self._queue.stall_next(ticks, self.workers.pid(worker))
+            case CrashSending(worker, at):
+                self._queue.crash_next(
+                    cast("SendingPoint", at), lambda: self.crash(worker, "sigkill"), self.workers.pid(worker)
+                )
+            case FailReap(worker, times):
+                self._reaper.fail_next(times, worker)
+            case RaiseInReap(worker, times):
+                self._reaper.raise_next(OSError("the reap was made to raise"), times, worker)
+            case SlowReap(worker, ticks):
+                self._reaper.slow_next(ticks, worker_id=worker)
+            case _:
+                super().inject(fault)
+
+    def _reuse(self, reuse: Reuse, worker: int, pid: int) -> None:
+        if self.workers.is_alive(pid):
+            self.recorder.add(Skipped, reuse)
+        else:
+            self.workers.start(worker, pid)
+
+    def _kill(self, worker: int) -> bool:
+        self._queue.forget(self.workers.pid(worker))
+        return True
+
+    def _send(self, worker: int, scope: str, expiration: Instant | None) -> None:
+        number = self.recorder.sent(worker, scope, expiration)
+        instant = -1.0 if expiration is None else self.clock.time() + (expiration - self._wall())
+        self._queue.put(_NumberedRequest(self.workers.pid(worker), scope, instant, number))
+
+
+class _NumberedRequest(TimerRequest):
+    """A request that knows its number in the record."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, worker_id: int, scope_id: str, expiration_time: float, number: int) -> None:
+        super().__init__(worker_id, scope_id, expiration_time)
+        self.number = number
+
+
+def _number(request: TimerRequest) -> int:
+    assert isinstance(request, _NumberedRequest)
+    return request.number
+
+
+class _RecordedQueue(FaultyRequestQueue):
+    """The wire of a run: what happens to a request is recorded."""
+
+    def __init__(self, clock: VirtualClock, run: VirtualRun) -> None:
+        super().__init__(clock)
+        self._run = run
+
+    def get(self, size: int, timeout: float) -> list[TimerRequest]:
+        taken = super().get(size, timeout)
+        self._run.server.reached("drained")
+        return taken
+
+    def on_arrival(self, request: TimerRequest) -> None:
+        self._run.recorder.arrived(_number(request))
+
+    def on_fault(self, fault: str, request: TimerRequest, seconds: float) -> None:
+        now = self._run.recorder.now()
+        self._run.recorder.add(Meddled, _number(request), fault, now + seconds)
+
+
+class _RecordedReaper(FaultyReaper):
+    """What ends the workers of a run: a reap that takes its time is recorded as the server's pause."""
+
+    def __init__(self, clock: VirtualClock, run: SimulatedRun) -> None:
+        super().__init__(clock, run._kill)
+        self._run = run
+
+    def on_wait(self, worker_id: int, seconds: float) -> None:
+        recorder = self._run.recorder
+        recorder.add(ServerPaused, recorder.now() + seconds, "reaping")

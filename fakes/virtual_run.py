@@ -1,0 +1,120 @@
+"""A run in virtual time: its clock, its wire, and its server, whatever its workers are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from timersim.fakes.clock import VirtualClock
+from timersim.fakes.run_workers import RunWorkers
+from timersim.fakes.scheduler import SECOND
+from timersim.fakes.server_control import ServerControl
+from timersim.fakes.servers import ServerMaker
+from timersim.fakes.world import SimulatedWorld
+from timersim.lab.experiment import World
+from timersim.lab.operations import (
+    CrashServer,
+    Drift,
+    Operation,
+    PauseInPass,
+    RestartServer,
+    StepWall,
+    Suspend,
+)
+from timersim.lab.record import Instant, Recorder, WallDrifts, WallStepped
+
+STOP_LIMIT = 3
+"""How many times `max_interval` a server may take to stop before it counts as left behind."""
+
+
+class VirtualRun(World):
+    """A run in virtual time: its clock, its server as a group of tasks, and when the server is away.
+
+    How workers live and send is left to subclasses.
+    """
+
+    def __init__(
+        self,
+        max_interval: int,
+        clock: VirtualClock,
+        *,
+        queue: Any,
+        mp_queue: Any = None,
+        end: Callable[[int], bool],
+        leaves_zombies: bool,
+        reap: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.clock = clock
+        self._began = clock.monotonic_ns
+        self.recorder = Recorder(self._now)
+        self.workers = RunWorkers(self.recorder, end, leaves_zombies=leaves_zombies)
+        self.seat = SimulatedWorld(
+            max_interval=max_interval,
+            clock=clock,
+            queue=queue,
+            mp_queue=mp_queue,
+            reap=reap or self._reap,
+            kill=self.workers.kill,
+        )
+        self.server = ServerControl(self.recorder, clock, self.seat.group, self.workers, self.seat.make)
+
+    @contextmanager
+    def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
+        """Makes and starts the server; at the end of the block stops it and records what is left of it."""
+        with self.seat.seat(server, modules) as seated:
+            try:
+                self.server.begin(seated)
+                yield
+                self.server.finish(self.seat.max_interval * STOP_LIMIT)
+            finally:
+                self.clock.close()
+
+    def advance(self, ticks: Instant) -> None:
+        self.clock.advance_ns(round(ticks * SECOND))
+
+    def pause_server(self, ticks: int) -> None:
+        self.server.pause(ticks)
+
+    def stop_server(self) -> None:
+        self.server.stop()
+
+    def start_server(self) -> None:
+        self.server.start()
+
+    def inject(self, fault: Operation) -> None:
+        match fault:
+            case PauseInPass(at, ticks):
+                self.server.pause_in_pass(at, ticks)
+            case CrashServer():
+                self.server.crash()
+            case RestartServer():
+                self.server.crash()
+                self.server.start()
+            case StepWall(by):
+                self.clock.step_wall(by)
+                self.recorder.add(WallStepped, by)
+            case Suspend(ticks):
+                self.clock.suspend(ticks)
+                self.recorder.add(WallStepped, ticks)
+            case Drift(per_mille):
+                self.clock.drift(per_mille / 1000)
+                self.recorder.add(WallDrifts, per_mille)
+            case _:
+                super().inject(fault)
+
+    def _reap(self, pid: Any) -> bool:
+        """Reaps as the simulated kernel does; the server can be paused before and after."""
+        self.server.reached("reaping")
+        is_gone = self.workers.reap(pid)
+        self.server.reached("reaped")
+        return is_gone
+
+    def _now(self) -> Instant:
+        return _ticks(self.clock.monotonic_ns - self._began)
+
+    def _wall(self) -> Instant:
+        return _ticks(self.clock.time_ns - self._began)
+
+
+def _ticks(nanoseconds: int) -> Instant:
+    ticks, rest = divmod(nanoseconds, SECOND)
+    return ticks + rest / SECOND if rest else ticks
