@@ -136,7 +136,7 @@ class FakeWorkers(Kernel):
         Raises what `exit` does, and ValueError for a signal that nobody dies of.
         """
         if not 0 < number <= LAST_SIGNAL or number in STOPPING or number in IDLE:
-            raise ValueError(f"nobody crashes of signal {number!r}")
+            raise ValueError(f"nobody crashes of signal {int(number)}")
         self._die(self._acting(pid), -number)
 
     def wait(self, pid: int, *, by: int | None = None) -> int | None:
@@ -297,9 +297,9 @@ class FakeWorkers(Kernel):
     def _refuse_stray(self, pid: int, number: int) -> None:
         if number == 0:
             return
-        self.astray.append((pid, number))
+        self.astray.append((pid, int(number)))
         whom = {0: "its own group", INIT_PID: "init", -1: "everybody", self._itself.pid: "who watches"}
-        raise StraySignalError(f"signal {number} for {whom.get(pid, 'a group')}: kill({pid}, {number})")
+        raise StraySignalError(f"signal {int(number)} for {whom.get(pid, 'a group')}: kill({pid}, {int(number)})")
 
     def _kill(self, life: Life, number: int) -> None:
         if not 0 <= number <= LAST_SIGNAL:
