@@ -64,20 +64,17 @@ class Life:
     def receive(self, number: int) -> int | None:
         """Takes a signal, or lets it pend; returns the signal of which it has to die now, if it has.
 
-        As signal(7) has it. SIGCONT takes back a stop that pends, and a stop takes back a SIGCONT. Who is
-        dying already takes SIGKILL alone.
+        As signal(7) has it. SIGCONT takes back a stop that pends, and lets a stopped one go on though it is blocked.
+        Who is dying already takes SIGKILL alone.
         """
         if self.fate is not None and number != signal.SIGKILL:
             return None
-        fatal = None
         if number == signal.SIGCONT:
             self.pending -= STOPPING
             self.stopped = False
-            fatal = self.deliver()
-        elif number in STOPPING:
-            self.pending.discard(signal.SIGCONT)
-        if fatal is not None or (self._shrugs(number) and number not in self.blocks):
-            return fatal
+            return self.deliver()
+        if number in self.ignores or number in IDLE:
+            return None
         if self._takes(number):
             return self._act(number)
         self.pending.add(number)
@@ -89,7 +86,7 @@ class Life:
             if self.stopped or self.immortal:
                 return None
             self.pending.discard(number)
-            if not self._shrugs(number) and self._act(number) is not None:
+            if self._act(number) is not None:
                 return number
         return None
 
@@ -102,10 +99,6 @@ class Life:
             return number
         self.stopped = True
         return None
-
-    def _shrugs(self, number: int) -> bool:
-        """Returns whether it does nothing about a signal that reaches it."""
-        return number in self.ignores or number in IDLE
 
     def _takes(self, number: int) -> bool:
         """Returns whether a signal reaches it now.

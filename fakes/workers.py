@@ -192,8 +192,7 @@ class FakeWorkers(Kernel):
         """
         life = self._living(pid)
         life.immortal = False
-        if life.due is None:
-            self._doom(life, life.fate or life.deliver())
+        self._doom(life, life.fate or life.deliver())
 
     # What is known of them
 
@@ -336,10 +335,9 @@ class FakeWorkers(Kernel):
         if life.due is not None:
             life.due.cancel()
         life.status = status
-        life.stopped = False
-        for child in list(life.children):
-            self._pass_to_init(child)
-        life.children.clear()
+        orphans, life.children = life.children, {}
+        for orphan in orphans:
+            self._pass_to_init(orphan)
         assert life.parent is not None
         if life.parent is self._init or signal.SIGCHLD in life.parent.ignores:
             self._free_pid(life)

@@ -206,6 +206,8 @@ def test_sigkill_and_sigstop_cannot_be_ignored(workers: FakeWorkers) -> None:
         ([signal.SIGSTOP, signal.SIGTERM], zombie(signal.SIGTERM)),
         ([signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL], zombie(signal.SIGKILL)),
         ([signal.SIGSTOP, signal.SIGCONT], ALIVE),
+        ([signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT, signal.SIGKILL], zombie(signal.SIGKILL)),
+        ([signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL], zombie(signal.SIGTERM)),
         ([signal.SIGHUP, signal.SIGUSR1], ALIVE),
     ],
 )
@@ -293,13 +295,15 @@ def test_a_signal_without_a_time_of_its_own_ends_at_once(workers: FakeWorkers) -
 
 def test_who_is_dying_may_end_by_itself(workers: FakeWorkers, clock: VirtualClock) -> None:
     """A dying worker that exits is dead then, once, and the next bearer of its pid is left alone."""
+    died: list[int] = []
+    workers.on_death(lambda pid, number, status: died.append(status))
     pid = workers.start(dies_after=5)
     workers.kill(pid, signal.SIGTERM)
     workers.exit(pid, 3)
     assert (workers.wait(pid), workers.start(pid)) == (3, pid)
     clock.advance(10)
 
-    assert (workers.status(pid), clock.pending) == (ALIVE, [])
+    assert (workers.status(pid), died) == (ALIVE, [3])
 
 
 def test_an_immortal_dies_slowly_from_when_it_wakes(workers: FakeWorkers, clock: VirtualClock) -> None:
