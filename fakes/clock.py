@@ -7,12 +7,12 @@ every task is blocked on the clock, time jumps to the next due instant.
 from collections.abc import Callable
 
 from timersim.clock import Clock
+from timersim.fakes.hands import Hands
 from timersim.fakes.scheduler import SECOND, Deadlock, nanoseconds
 from timersim.fakes.tasks import Call
-from timersim.fakes.waiting import Waiting
 
 
-class VirtualClock(Waiting, Clock):
+class VirtualClock(Hands, Clock):
     """A clock whose time passes only when it is told to, and then at once.
 
     `start` is where both hands begin, in seconds: well above 0, since to torch a negative expiration means a
@@ -29,7 +29,6 @@ class VirtualClock(Waiting, Clock):
 
     def __init__(self, start: float = 1_000_000.0) -> None:
         super().__init__(nanoseconds(start))
-        self._wall_offset = 0
 
     # The hands
 
@@ -48,10 +47,6 @@ class VirtualClock(Waiting, Clock):
     def monotonic_ns(self) -> int:
         """The monotonic clock in nanoseconds."""
         return self._now
-
-    def step_wall(self, by: float) -> None:
-        """Moves the wall clock alone, by `by` seconds, forward or back."""
-        self._wall_offset += round(by * SECOND)
 
     # Letting time pass, from outside
 

@@ -58,6 +58,7 @@ class Scheduler(ABC):
         self._running = False
         self._fired = self._turned = 0
         self._compact_at = 64
+        self._on_jump: Callable[[], None] | None = None
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
         task = VirtualTask(self, target, name, daemon=daemon)
@@ -124,8 +125,8 @@ class Scheduler(ABC):
                 if due is None or (target is not None and due > target):
                     break
                 self._fire(due)
-            if target is not None:
-                self._now = target
+            if target is not None and target > self._now:
+                self._jump(target)
             return until is not None and bool(until())
         finally:
             self._running = False
@@ -133,14 +134,20 @@ class Scheduler(ABC):
     def _fire(self, due: int) -> None:
         """Sets the clock to the next due instant and lets happen what is due first."""
         if due > self._now:
-            self._fired = self._turned = 0
+            self._jump(due)
         self._fired += 1
-        self._now = due
         _, _, timed = heapq.heappop(self._heap)
         timed._due = None
         if self._fired > MAX_FIRED:
             raise SpinError(f"spins: {MAX_FIRED} things fell due at t={due / SECOND!r}; the next is {timed.name!r}")
         timed._fire()
+
+    def _jump(self, instant: int) -> None:
+        """Sets the clock to a later instant, and the other hands with it."""
+        self._fired = self._turned = 0
+        self._now = instant
+        if self._on_jump is not None:
+            self._on_jump()
 
     def _enter(self) -> None:
         if threading.get_ident() != self._thread:
