@@ -96,12 +96,14 @@ class VirtualClock(Hands, Clock):
 
     def call_at(self, instant: float, target: Callable[[], object]) -> Call:
         """Has `target` called at the monotonic `instant`, in seconds; at once where that is past."""
+        self._refuse_the_muted()
         call = Call(target)
         self._schedule(call, max(self._now, nanoseconds(instant)))
         return call
 
     def call_later(self, seconds: float, target: Callable[[], object]) -> Call:
         """Has `target` called in `seconds` seconds."""
+        self._refuse_the_muted()
         call = Call(target)
         self._schedule(call, self._now + nanoseconds(seconds))
         return call

@@ -70,6 +70,7 @@ class Hands(Waiting):
         >>> clock.step_wall(59); clock.advance(10)
         1000001.0
         """
+        self._refuse_the_muted()
         call = _WallCall(target, nanoseconds(instant), self._wall_calls)
         self._wall_calls[call] = None
         self._plan(call)

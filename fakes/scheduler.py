@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -28,6 +28,9 @@ MAX_TURNED = 2_000_000
 
 MAX_FIRED = 200_000
 """How much may fall due at one instant."""
+
+MAX_DEATHS = 100
+"""How often a task is told to end, and how often it may ask the clock for more, before it counts as one that can't."""
 
 EXACT = 9_000_000
 """Seconds of which a float can still tell the nanoseconds; of a date in this century it can't."""
@@ -61,10 +64,13 @@ class Scheduler(ABC):
         self._on_jump: Callable[[], None] | None = None
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
+        self._refuse_the_muted()
         task = VirtualTask(self, target, name, daemon=daemon)
-        self._tasks[task] = None
         if task.group is not None:
+            if task.group.muted:
+                raise RuntimeError(f"the group {task.group.name!r} was killed: what lives again is a new TaskGroup")
             task.group.tasks[task] = None
+        self._tasks[task] = None
         self._ready.append(task)
         return task
 
@@ -105,9 +111,22 @@ class Scheduler(ABC):
         self._ready.extend(group.deferred)
         group.deferred.clear()
 
-    def kill(self, group: TaskGroup) -> None:
-        """Ends the group's tasks: each unwinds, so its `finally` blocks run."""
+    def kill(self, group: TaskGroup, *, mute: bool = False) -> None:
+        """Ends the group's tasks: each unwinds, so its `finally` blocks run, as at an exit or a SIGTERM.
+
+        `mute` is for SIGKILL and `os._exit`, after which a process does nothing: its clock then refuses, with
+        GreenletExit, all but the reading of time, and `is_muted` has its wire drop what it would send.
+        """
+        if self._current is not None and self._current in group.tasks:
+            raise RuntimeError(f"a task can't end itself: {self._current.name!r}")
+        group.muted = group.muted or mute
         self._end_all(list(group.tasks))
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the caller is a task of a process that was killed, and only unwinds: nobody hears it any more."""
+        task = self._current
+        return task is not None and task.group is not None and task.group.muted and task._greenlet is getcurrent()
 
     def close(self) -> None:
         """Ends every task; each unwinds."""
@@ -268,7 +287,7 @@ class Scheduler(ABC):
             raise RuntimeError(f"a task can't end itself: {task.name!r}")
         if task._greenlet:
             try:
-                self._switch(task, GreenletExit())
+                self._unwind(task)
             except Exception:
                 if error is None:
                     raise
@@ -276,11 +295,39 @@ class Scheduler(ABC):
         if task.alive or error is not None:
             self._bury(task, error)
 
+    def _unwind(self, task: VirtualTask) -> None:
+        """Has the task end where it waits; raises RuntimeError where it catches that each time, and leaves it there."""
+        body = task._greenlet
+        task._answers = 0
+        for _ in range(MAX_DEATHS):
+            self._switch(task, GreenletExit())
+            if body.dead:
+                return
+        self._bury(task, None)
+        raise RuntimeError(f"{task.name!r} can't be ended: it catches GreenletExit, and goes on")
+
     def _task_of_caller(self) -> VirtualTask | None:
         task = self._current
-        if task is not None and task._greenlet is not getcurrent():
-            raise RuntimeError("virtual time has one thread: this call comes from another one, or from inside a poll")
+        if task is not None:
+            if task._greenlet is not getcurrent():
+                raise RuntimeError(
+                    "virtual time has one thread: this call comes from another one, or from inside a poll"
+                )
+            if task.group is not None and task.group.muted:
+                self._refuse(task)
         return task
+
+    def _refuse_the_muted(self) -> None:
+        if self.is_muted:
+            assert self._current is not None
+            self._refuse(self._current)
+
+    def _refuse(self, task: VirtualTask) -> NoReturn:
+        """Ends a muted task that asks for more; one that asks again and again has no more turn."""
+        task._answers += 1
+        if task._answers > MAX_DEATHS:
+            _give_up_turn(task._greenlet)
+        raise GreenletExit
 
     def _block(self, task: VirtualTask, timeout: float, what: str) -> object:
         if not math.isinf(timeout):
@@ -293,9 +340,7 @@ class Scheduler(ABC):
 
     def _park(self, task: VirtualTask, what: str) -> object:
         task.waits_for = what
-        parent = task._greenlet.parent
-        assert parent is not None
-        parent.switch()
+        _give_up_turn(task._greenlet)
         if task._error is not None:
             error, task._error = task._error, None
             raise error
@@ -321,6 +366,12 @@ class Scheduler(ABC):
 
     def _describe_tasks(self) -> str:
         return ", ".join(map(repr, self._tasks)) or "there is no task"
+
+
+def _give_up_turn(body: greenlet) -> None:
+    parent = body.parent
+    assert parent is not None
+    parent.switch()
 
 
 def _nothing() -> None:

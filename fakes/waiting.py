@@ -63,8 +63,8 @@ class Waiting(Scheduler):
         return poll(0)
 
     def wait_readable(self, fds: Sequence[int], timeout: float) -> list[int]:
-        ready = _readable(fds, 0)
         task = self._task_of_caller()
+        ready = _readable(fds, 0)
         if ready:
             self._count_answer(task)
             return ready
