@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from timersim.fakes.patched_time import patch_time
     from timersim.fakes.scheduler import Deadlock, SpinError
     from timersim.fakes.waiting import HoldTimeout
+    from timersim.fakes.workers import FakeWorkers, StraySignalError, WorkerStatus
     from timersim.fakes.world import SimulatedWorld, simulated_world
 
 __all__ = [
     "Deadlock",
+    "FakeWorkers",
     "HoldTimeout",
     "SimulatedBackend",
     "SimulatedWorld",
     "SpinError",
+    "StraySignalError",
     "VirtualClock",
+    "WorkerStatus",
     "patch_time",
     "simulated_world",
 ]
@@ -31,6 +35,7 @@ __getattr__, __dir__ = attach(
         "patched_time": ("patch_time",),
         "scheduler": ("Deadlock", "SpinError"),
         "waiting": ("HoldTimeout",),
+        "workers": ("FakeWorkers", "StraySignalError", "WorkerStatus"),
         "world": ("SimulatedWorld", "simulated_world"),
     },
 )

@@ -7,12 +7,12 @@ every task is blocked on the clock, time jumps to the next due instant.
 from collections.abc import Callable
 
 from timersim.clock import Clock
+from timersim.fakes.hands import Hands
 from timersim.fakes.scheduler import SECOND, Deadlock, nanoseconds
 from timersim.fakes.tasks import Call
-from timersim.fakes.waiting import Waiting
 
 
-class VirtualClock(Waiting, Clock):
+class VirtualClock(Hands, Clock):
     """A clock whose time passes only when it is told to, and then at once.
 
     `start` is where both hands begin, in seconds: well above 0, since to torch a negative expiration means a
@@ -29,7 +29,6 @@ class VirtualClock(Waiting, Clock):
 
     def __init__(self, start: float = 1_000_000.0) -> None:
         super().__init__(nanoseconds(start))
-        self._wall_offset = 0
 
     # The hands
 
@@ -49,10 +48,6 @@ class VirtualClock(Waiting, Clock):
         """The monotonic clock in nanoseconds."""
         return self._now
 
-    def step_wall(self, by: float) -> None:
-        """Moves the wall clock alone, by `by` seconds, forward or back."""
-        self._wall_offset += round(by * SECOND)
-
     # Letting time pass, from outside
 
     def advance(self, seconds: float) -> None:
@@ -65,14 +60,14 @@ class VirtualClock(Waiting, Clock):
         """Lets `nanoseconds` pass, as `advance` does."""
         if nanoseconds < 0:
             raise ValueError(f"time can't go backwards: advance_ns({nanoseconds!r})")
-        self._run(self._now + nanoseconds)
+        self._run(self._now + nanoseconds, with_driver=True)
 
     def advance_to(self, instant: float) -> None:
         """Lets time pass until the monotonic `instant`, in seconds."""
         target = nanoseconds(instant)
         if target < self._now:
             raise ValueError(f"time can't go backwards: advance_to({instant!r}) at {self.monotonic()!r}")
-        self._run(target)
+        self._run(target, with_driver=True)
 
     def step(self) -> bool:
         """Jumps to the next due instant and runs what is due; returns False where nothing is."""
@@ -101,12 +96,14 @@ class VirtualClock(Waiting, Clock):
 
     def call_at(self, instant: float, target: Callable[[], object]) -> Call:
         """Has `target` called at the monotonic `instant`, in seconds; at once where that is past."""
+        self._refuse_the_muted()
         call = Call(target)
         self._schedule(call, max(self._now, nanoseconds(instant)))
         return call
 
     def call_later(self, seconds: float, target: Callable[[], object]) -> Call:
         """Has `target` called in `seconds` seconds."""
+        self._refuse_the_muted()
         call = Call(target)
         self._schedule(call, self._now + nanoseconds(seconds))
         return call

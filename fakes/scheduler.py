@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -28,6 +28,9 @@ MAX_TURNED = 2_000_000
 
 MAX_FIRED = 200_000
 """How much may fall due at one instant."""
+
+MAX_DEATHS = 100
+"""How often a task is told to end, and how often it may ask the clock for more, before it counts as one that can't."""
 
 EXACT = 9_000_000
 """Seconds of which a float can still tell the nanoseconds; of a date in this century it can't."""
@@ -58,12 +61,23 @@ class Scheduler(ABC):
         self._running = False
         self._fired = self._turned = 0
         self._compact_at = 64
+        self._on_jump: Callable[[], None] | None = None
+        self.choose: Callable[[int], int] | None = None
+        """Which of `n` alternatives at one instant goes first: `choose(n)`, modulo n; None, as 0 always: the eldest.
+
+        It is asked where n > 1: for tasks that are ready, those of paused groups left out; for what is due; and for
+        what is due when an advance ends, where the last alternative is the driver, who called it: it then goes on
+        first, and what is due waits for the next advance.
+        """
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
+        self._refuse_the_muted()
         task = VirtualTask(self, target, name, daemon=daemon)
-        self._tasks[task] = None
         if task.group is not None:
+            if task.group.muted:
+                raise RuntimeError(f"the group {task.group.name!r} was killed: what lives again is a new TaskGroup")
             task.group.tasks[task] = None
+        self._tasks[task] = None
         self._ready.append(task)
         return task
 
@@ -104,16 +118,32 @@ class Scheduler(ABC):
         self._ready.extend(group.deferred)
         group.deferred.clear()
 
-    def kill(self, group: TaskGroup) -> None:
-        """Ends the group's tasks: each unwinds, so its `finally` blocks run."""
+    def kill(self, group: TaskGroup, *, mute: bool = False) -> None:
+        """Ends the group's tasks: each unwinds, so its `finally` blocks run, as at an exit or a SIGTERM.
+
+        `mute` is for SIGKILL and `os._exit`, after which a process does nothing: its clock then refuses, with
+        GreenletExit, all but the reading of time, and `is_muted` has its wire drop what it would send.
+        """
+        if self._current is not None and self._current in group.tasks:
+            raise RuntimeError(f"a task can't end itself: {self._current.name!r}")
+        group.muted = group.muted or mute
         self._end_all(list(group.tasks))
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the caller is a task of a process that was killed, and only unwinds: nobody hears it any more."""
+        task = self._current
+        return task is not None and task.group is not None and task.group.muted and task._greenlet is getcurrent()
 
     def close(self) -> None:
         """Ends every task; each unwinds."""
         self._end_all(list(self._tasks))
 
-    def _run(self, target: int | None, until: Callable[[], object] | None = None) -> bool:
-        """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does."""
+    def _run(self, target: int | None, until: Callable[[], object] | None = None, *, with_driver: bool = False) -> bool:
+        """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does.
+
+        `with_driver` makes the caller an alternative to what is due at `target`.
+        """
         self._enter()
         try:
             while True:
@@ -123,24 +153,41 @@ class Scheduler(ABC):
                 due = self._next_due()
                 if due is None or (target is not None and due > target):
                     break
-                self._fire(due)
-            if target is not None:
-                self._now = target
+                if self.choose is None:
+                    self._fire(due, heapq.heappop(self._heap)[2])
+                elif not self._fire_chosen(self.choose, due, with_driver=with_driver and due == target):
+                    break
+            if target is not None and target > self._now:
+                self._jump(target)
             return until is not None and bool(until())
         finally:
             self._running = False
 
-    def _fire(self, due: int) -> None:
-        """Sets the clock to the next due instant and lets happen what is due first."""
+    def _fire(self, due: int, timed: Timed) -> None:
+        """Sets the clock to the next due instant and lets happen what is due then."""
         if due > self._now:
-            self._fired = self._turned = 0
+            self._jump(due)
         self._fired += 1
-        self._now = due
-        _, _, timed = heapq.heappop(self._heap)
         timed._due = None
         if self._fired > MAX_FIRED:
             raise SpinError(f"spins: {MAX_FIRED} things fell due at t={due / SECOND!r}; the next is {timed.name!r}")
         timed._fire()
+
+    def _fire_chosen(self, choose: Callable[[int], int], due: int, *, with_driver: bool) -> bool:
+        """Lets happen what is chosen of that which is due at an instant; returns False where that is the driver."""
+        tied = sorted(entry for entry in self._heap if entry[0] == due and entry[2]._due == entry[1])
+        alternatives = len(tied) + with_driver
+        chosen = choose(alternatives) % alternatives if alternatives > 1 else 0
+        if chosen < len(tied):
+            self._fire(due, tied[chosen][2])
+        return chosen < len(tied)
+
+    def _jump(self, instant: int) -> None:
+        """Sets the clock to a later instant, and the other hands with it."""
+        self._fired = self._turned = 0
+        self._now = instant
+        if self._on_jump is not None:
+            self._on_jump()
 
     def _enter(self) -> None:
         if threading.get_ident() != self._thread:
@@ -166,11 +213,21 @@ class Scheduler(ABC):
 
     def _run_next(self) -> None:
         """Lets the first of the ready tasks have its turn, or keeps it for when its group resumes."""
+        if self.choose is not None and len(self._ready) > 1:
+            self._choose_ready(self.choose)
         task = self._ready.popleft()
         if task.group is not None and task.group.paused:
             task.group.deferred.append(task)
         elif task._alive:
             self._turn(task)
+
+    def _choose_ready(self, choose: Callable[[int], int]) -> None:
+        """Puts the chosen of the tasks that can run before the others."""
+        able = [task for task in self._ready if task._alive and (task.group is None or not task.group.paused)]
+        if len(able) > 1:
+            task = able[choose(len(able)) % len(able)]
+            self._ready.remove(task)
+            self._ready.appendleft(task)
 
     def _turn(self, task: VirtualTask) -> None:
         """Lets the task run until it blocks or ends."""
@@ -261,7 +318,7 @@ class Scheduler(ABC):
             raise RuntimeError(f"a task can't end itself: {task.name!r}")
         if task._greenlet:
             try:
-                self._switch(task, GreenletExit())
+                self._unwind(task)
             except Exception:
                 if error is None:
                     raise
@@ -269,11 +326,39 @@ class Scheduler(ABC):
         if task.alive or error is not None:
             self._bury(task, error)
 
+    def _unwind(self, task: VirtualTask) -> None:
+        """Has the task end where it waits; raises RuntimeError where it catches that each time, and leaves it there."""
+        body = task._greenlet
+        task._answers = 0
+        for _ in range(MAX_DEATHS):
+            self._switch(task, GreenletExit())
+            if body.dead:
+                return
+        self._bury(task, None)
+        raise RuntimeError(f"{task.name!r} can't be ended: it catches GreenletExit, and goes on")
+
     def _task_of_caller(self) -> VirtualTask | None:
         task = self._current
-        if task is not None and task._greenlet is not getcurrent():
-            raise RuntimeError("virtual time has one thread: this call comes from another one, or from inside a poll")
+        if task is not None:
+            if task._greenlet is not getcurrent():
+                raise RuntimeError(
+                    "virtual time has one thread: this call comes from another one, or from inside a poll"
+                )
+            if task.group is not None and task.group.muted:
+                self._refuse(task)
         return task
+
+    def _refuse_the_muted(self) -> None:
+        if self.is_muted:
+            assert self._current is not None
+            self._refuse(self._current)
+
+    def _refuse(self, task: VirtualTask) -> NoReturn:
+        """Ends a muted task that asks for more; one that asks again and again has no more turn."""
+        task._answers += 1
+        if task._answers > MAX_DEATHS:
+            task._greenlet.parent.switch()  # type: ignore[union-attr]  # as in _park
+        raise GreenletExit
 
     def _block(self, task: VirtualTask, timeout: float, what: str) -> object:
         if not math.isinf(timeout):
@@ -286,9 +371,7 @@ class Scheduler(ABC):
 
     def _park(self, task: VirtualTask, what: str) -> object:
         task.waits_for = what
-        parent = task._greenlet.parent
-        assert parent is not None
-        parent.switch()
+        task._greenlet.parent.switch()  # type: ignore[union-attr]  # who lets a task run is its parent
         if task._error is not None:
             error, task._error = task._error, None
             raise error

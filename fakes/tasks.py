@@ -15,14 +15,16 @@ class TaskGroup:
 
     `on_error(task, error)` is told of an exception that leaves one of its tasks; without it the exception
     stops the run. A task belongs to the group in which it was made, as does what it spawns itself.
+    `muted` is for ever: a process that was killed, whose tasks do nothing any more while they unwind.
     """
 
-    __slots__ = ("deferred", "name", "on_error", "paused", "tasks")
+    __slots__ = ("deferred", "muted", "name", "on_error", "paused", "tasks")
 
     def __init__(self, name: str, on_error: "Callable[[Task, BaseException], None] | None" = None) -> None:
         self.name = name
         self.on_error = on_error
         self.paused = False
+        self.muted = False
         self.tasks: dict[VirtualTask, None] = {}
         self.deferred: list[VirtualTask] = []
 

@@ -1,12 +1,12 @@
 """The reaper: ends a worker process, and never another one that came to bear its pid."""
 
 import logging
-import os
 import signal
 from typing import Protocol
 
 from timersim.clock import Clock, SystemClock
 from timersim.incarnation import Incarnation
+from timersim.kernel import SYSTEM_KERNEL, Kernel
 from timersim.process_tree import descendants, freeze
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class ProcessReaper:
     descendants go with it, also those that it starts meanwhile; who has left the tree, as a daemon does, lives. A
     reaped child of this process stays a zombie till somebody waits for it, as `subprocess` and `multiprocessing`
     do; with `collect` the reaper does. It waits `death_limit` seconds for the death, of a whole tree together.
+    `kernel` is whose processes they are: this machine's, or those of `timersim.fakes.FakeWorkers`.
 
     >>> import subprocess, sys
     >>> worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -71,6 +72,7 @@ class ProcessReaper:
         tree: bool = False,
         collect: bool = False,
         death_limit: float = DEATH_LIMIT,
+        kernel: Kernel | None = None,
     ) -> None:
         if not grace >= 0:
             raise ValueError(f"grace is a number of seconds of at least 0: grace={grace!r}")
@@ -79,6 +81,7 @@ class ProcessReaper:
         self._tree = tree
         self._collect = collect
         self._death_limit = death_limit
+        self._kernel = kernel or SYSTEM_KERNEL
         self._watched: dict[int, _Quarry] = {}
 
     def watch(self, pid: int) -> bool:
@@ -87,13 +90,13 @@ class ProcessReaper:
         Returns False where there is no such living process. Raises NotReapableError for a pid of 1 or
         below and for the pid of this process.
         """
-        if pid <= 1 or pid == os.getpid():
+        if pid <= 1 or pid == self._kernel.own_pid:
             raise NotReapableError(f"only other processes with a pid above 1 can be reaped: pid={pid}")
         if self.is_alive(pid):
             return True
         self.forget(pid)
         try:
-            incarnation = Incarnation.of(pid)
+            incarnation = self._kernel.incarnation(pid)
         except ProcessLookupError:
             return False
         if not incarnation.alive:
@@ -141,7 +144,7 @@ class ProcessReaper:
         if not self._see_dead(quarry, number):
             return False
         if self._collect:
-            _collect(pid)
+            self._kernel.collect(pid)
         return True
 
     def grace_left(self, pid: int) -> float:
@@ -170,7 +173,7 @@ class ProcessReaper:
         """Signals who of them lives, the worker first; PermissionError where one may not be signalled."""
         if self._tree:
             find = freeze if number == signal.SIGKILL else descendants
-            find(quarry.itself, quarry.descendants)
+            find(quarry.itself, quarry.descendants, self._kernel)
         refused: PermissionError | None = None
         for each in quarry.living():
             try:
@@ -186,16 +189,8 @@ class ProcessReaper:
         """Waits for their deaths, the first time after this signal; returns whether all of them are gone."""
         if number not in {0, quarry.awaited}:
             quarry.awaited = number
-            with self._clock.hold(f"pid {quarry.itself.pid}: death"):
+            with self._kernel.hold(self._clock, f"pid {quarry.itself.pid}: death"):
                 limit = self._clock.monotonic() + self._death_limit
                 for each in quarry.living():
                     each.wait(self._clock, max(0.0, limit - self._clock.monotonic()))
         return not quarry.living()
-
-
-def _collect(pid: int) -> None:
-    """Takes the status of a child that has died; it may have been taken already, or be somebody else's child."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
