@@ -739,6 +739,27 @@ def test_who_left_the_tree_is_spared(lab: Lab) -> None:
     reaper.close()
 
 
+def test_the_descendants_are_the_living_that_are_not_known(lab: Lab) -> None:
+    """A kernel finds children and grandchildren that live, without those that are known; of the dead, none."""
+    worker, child_of_ours = lab.start(), lab.start()
+    child, dead = lab.start(parent=worker), lab.start(parent=worker)
+    grandchild = lab.start(parent=child)
+    lab.exit(dead, 0)
+    assert (lab.state(dead), lab.parent(child_of_ours)) == ("zombie", lab.kernel.own_pid)
+    root = lab.kernel.incarnation(worker)
+
+    def found(*known: int) -> set[int]:
+        incarnations = list(lab.kernel.descendants(root, known.__contains__))
+        for each in incarnations:
+            each.close()
+        return {each.pid for each in incarnations}
+
+    assert (found(), found(child), found(child, grandchild)) == ({child, grandchild}, {grandchild}, set())
+    lab.kill(worker, signal.SIGKILL)
+    assert (lab.state(worker), found()) == ("zombie", set())
+    root.close()
+
+
 def test_with_collect_a_reaped_child_is_no_zombie(lab: Lab) -> None:
     """With `collect` nothing is left of a reaped child, and its status can't be had any more."""
     pid = lab.start()
