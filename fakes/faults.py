@@ -82,6 +82,8 @@ class FaultyRequestQueue(MemoryRequestQueue):
 
     def put(self, request: TimerRequest) -> None:
         """Sends a request; never blocks. What a process sends that was killed is not sent."""
+        if self.clock.is_muted:
+            return
         if self._meddling or self._buffers or self._is_held or self._stopped or self._lock is not _NOBODY:
             self._send(request)
         else:

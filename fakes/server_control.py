@@ -18,6 +18,7 @@ from timersim.lab.record import (
     ServerStarted,
     ServerStopped,
     ServerStopping,
+    rounded,
 )
 from timersim.timer_table import TimerTable
 
@@ -46,6 +47,7 @@ class ServerControl:
         self._paused_until: Instant = 0
         self._resume: Call | None = None
         self._pauses: dict[str, deque[int]] = {}
+        self._let_go: tuple[Instant, str] | None = None
 
     def begin(self, server: Server) -> None:
         """Starts the server for the first time."""
@@ -67,7 +69,7 @@ class ServerControl:
         if self._server is None:
             return
         self._recorder.add(ServerCrashed)
-        self._clock.kill(self._group)
+        self._clock.kill(self._group, mute=True)
         self._group = TaskGroup("server", self._on_error)
         self._server = None
         self._is_stopped = True
@@ -80,7 +82,7 @@ class ServerControl:
 
     def pause(self, ticks: int, within: str = "") -> None:
         """Stops the server's tasks for `ticks`; a pause within a pause ends with the later one."""
-        self._paused_until = max(self._paused_until, self._recorder.now() + ticks)
+        self._paused_until = max(self._paused_until, rounded(self._recorder.now() + ticks))
         self._recorder.add(ServerPaused, self._paused_until, within)
         self._clock.pause(self._group)
         if self._resume is not None:
@@ -96,9 +98,11 @@ class ServerControl:
     def reached(self, point: str) -> None:
         """Is called by the server's task at a point of a pass; does not return before the server may go on."""
         pauses = self._pauses.get(point)
-        if pauses and self._clock.current is not None and self._clock.current.group is self._group:
+        now = self._recorder.now(), point
+        if pauses and now != self._let_go and self._clock.current is not None:
             self.pause(pauses.popleft(), point)
             self._clock.sleep(0)
+            self._let_go = self._recorder.now(), point
 
     def finish(self, limit: float) -> None:
         """Stops the server, `limit` seconds at most, and records what is left of it."""

@@ -20,7 +20,7 @@ from timersim.lab.operations import (
     SlowReap,
     Stall,
 )
-from timersim.lab.record import Instant, Meddled, ServerPaused, Skipped
+from timersim.lab.record import Instant, Meddled, ServerPaused, Skipped, rounded
 
 
 class SimulatedRun(VirtualRun):
@@ -135,7 +135,7 @@ class _RecordedQueue(FaultyRequestQueue):
 
     def on_fault(self, fault: str, request: TimerRequest, seconds: float) -> None:
         now = self._run.recorder.now()
-        self._run.recorder.add(Meddled, _number(request), fault, now + seconds)
+        self._run.recorder.add(Meddled, _number(request), fault, rounded(now + seconds))
 
 
 class _RecordedReaper(FaultyReaper):
@@ -147,4 +147,4 @@ class _RecordedReaper(FaultyReaper):
 
     def on_wait(self, worker_id: int, seconds: float) -> None:
         recorder = self._run.recorder
-        recorder.add(ServerPaused, recorder.now() + seconds, "reaping")
+        recorder.add(ServerPaused, rounded(recorder.now() + seconds), "reaping")

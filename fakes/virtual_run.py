@@ -1,5 +1,6 @@
 """A run in virtual time: its clock, its wire, and its server, whatever its workers are."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from timersim.lab.operations import (
     RestartServer,
     StepWall,
     Suspend,
+    Tie,
 )
 from timersim.lab.record import Instant, Recorder, WallDrifts, WallStepped
 
@@ -45,6 +47,7 @@ class VirtualRun(World):
     ) -> None:
         self.clock = clock
         self._began = clock.monotonic_ns
+        self._picks: deque[int] = deque()
         self.recorder = Recorder(self._now)
         self.workers = RunWorkers(self.recorder, end, leaves_zombies=leaves_zombies)
         self.seat = SimulatedWorld(
@@ -98,8 +101,18 @@ class VirtualRun(World):
             case Drift(per_mille):
                 self.clock.drift(per_mille / 1000)
                 self.recorder.add(WallDrifts, per_mille)
+            case Tie(pick):
+                self._picks.append(pick)
+                self.clock.choose = self._choose
             case _:
                 super().inject(fault)
+
+    def _choose(self, number: int) -> int:
+        """Returns which of several things that are ready goes first, as the schedule says; after that as ever."""
+        pick = self._picks.popleft()
+        if not self._picks:
+            self.clock.choose = None
+        return pick % number
 
     def _reap(self, pid: Any) -> bool:
         """Reaps as the simulated kernel does; the server can be paused before and after."""

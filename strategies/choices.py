@@ -92,6 +92,14 @@ _FAULTS: dict[type[Operation], Callable[[int, int, int], Operation]] = {
 }
 """What is made of a worker, a value below eight and a gap; none of them ends anybody or frees anybody."""
 
+_ABSENCES: dict[type[Operation], Callable[[int], Operation]] = {
+    StopServer: lambda gap: StopServer(gap=gap),
+    StartServer: lambda gap: StartServer(gap=gap),
+    CrashServer: lambda gap: CrashServer(gap=gap),
+    RestartServer: lambda gap: RestartServer(gap=gap),
+}
+"""What is made of a gap alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -230,7 +238,7 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
     if kind is CrashServer or kind is RestartServer:
         plan.held.clear()
     plan.away_until = math.inf if kind is StopServer or kind is CrashServer else plan.now
-    return kind(gap=gap)
+    return _ABSENCES[kind](gap)
 
 
 def _reuse(plan: _Plan, worker: int, value: int, gap: int) -> Operation:

@@ -137,6 +137,7 @@ class TimerServer(ABC):
         self._retries: dict[Any, _Retry] = {}
         self._reading = self._read_clocks()
         self._judged = -math.inf
+        self._is_reaping = False
 
     @abstractmethod
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
@@ -172,7 +173,7 @@ class TimerServer(ABC):
     def stop(self) -> None:
         """Stops the watchdog; when this returns, nothing is reaped any more.
 
-        From inside a reap it returns at once, and the pass ends with that reap.
+        It waits for a reap that is under way. From inside a reap it returns at once, and the pass ends with that reap.
         """
         with self._controlled():
             self._stop()
@@ -186,6 +187,9 @@ class TimerServer(ABC):
         task, self._watchdog_thread = self._watchdog_thread, None
         if task is not None and not self._is_own_pass():
             task.join(STOP_LIMIT)
+            while task.alive and self._is_reaping:
+                logger.error("stop of %s waits for a reap that is under way", type(self).__name__)
+                task.join(STOP_LIMIT)
             if task.alive:
                 logger.error("The watchdog of %s hangs in its queue; it will reap nobody", type(self).__name__)
 
@@ -270,11 +274,14 @@ class TimerServer(ABC):
 
     def _reap_worker_no_throw(self, worker_id: Any) -> bool:
         """Reaps; an exception is reported and counts as a failure, to be tried again."""
+        self._is_reaping = True
         try:
             return self._reap_worker(worker_id)
         except (Exception, SystemExit):
             logger.exception("The reap of worker=[%s] raised", worker_id)
             return False
+        finally:
+            self._is_reaping = False
 
     def _attempt_is_due(self, worker_id: Any) -> bool:
         retry = self._retries.get(worker_id)

@@ -1,5 +1,6 @@
 """The experiment: runs one schedule on one backend, records it and judges it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
@@ -173,7 +174,7 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
 
 
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:
-    """Returns when everything that the world did must have had its effect, a retry included."""
+    """Returns the whole tick by which everything that the world did must have had its effect, a retry included."""
     latest: Instant = 0
     behind = -WallHand(recorder.events).least()
     for event in recorder.events:
@@ -186,7 +187,7 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
                 latest = max(latest, at)
             case Attempted(at, _, _, _, "failed" | "raised"):
                 latest = max(latest, at + contract.retry_within)
-    return latest + contract.reap_within + contract.retry_within + contract.transit
+    return math.ceil(latest + contract.reap_within + contract.retry_within + contract.transit)
 
 
 class _Conductor:

@@ -256,13 +256,13 @@ def nothing_left(account: Account) -> Cases:
 
 @invariant(Harm.SPARES_THE_HUNG)
 def failed_reap_retried(account: Account) -> Cases:
-    """After a reap that failed or raised another comes within `retry_within`, never at the same instant."""
+    """After a reap that failed or raised another comes within `retry_within`, for the same timer never at once."""
     for life in account.lives:
         attempts = account.attempts.get(life, ())
         for attempt, following in pairwise([*attempts, None]):
             if attempt is None or attempt.outcome not in {"failed", "raised"}:
                 continue
-            if following is not None and following.at <= attempt.at:
+            if following is not None and following.at <= attempt.at and not _armed_between(account, attempt, following):
                 yield Breach(
                     attempt.at,
                     life,
@@ -316,6 +316,13 @@ def _is_for_another(account: Account, life: Life, at: Instant) -> bool:
     if account.contract.identity == "pid" or not account.pids:
         return False
     return account.predecessor_was_due(life, at) and not account.may_reap(life, at)
+
+
+def _armed_between(account: Account, attempt: Attempted, following: Attempted) -> bool:
+    """Returns whether a timer of the same worker arrived between two attempts on it."""
+    begin, end = account.position(attempt), account.position(following)
+    life = attempt.worker, attempt.incarnation
+    return any(begin < guard.position < end for guard in account.guards_of(life))  # type: ignore[arg-type]  # of a worker
 
 
 def _reaps(account: Account) -> Iterator[tuple[Life, Attempted]]:

@@ -20,6 +20,7 @@ from timersim.lab.record import (
     ServerStopping,
     Started,
     numbered,
+    rounded,
 )
 from timersim.lab.wall import WallHand
 
@@ -35,7 +36,8 @@ class Guard:
     """What one acquire holds: its worker is due from `due` on, at the `latest` then, unless a request superseded it.
 
     The two differ where the wall clock stepped while the request was under way. `superseded` is when the next request
-    of the same key arrived, `inf` where none did; `position` is that of its arrival in the record.
+    of the same key arrived, `inf` where none did; `position` is that of its arrival in the record. It `is_sure` unless
+    the pid had two bearers while the request could be registered.
     """
 
     life: Life
@@ -46,6 +48,7 @@ class Guard:
     superseded_by: str = ""
     latest: Instant = -math.inf
     position: int = field(default=-1, compare=False)
+    is_sure: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         self.latest = max(self.latest, self.due)
@@ -71,6 +74,7 @@ class Account:
     stops: list[Absence] = field(default_factory=list)
     crashes: list[Instant] = field(default_factory=list)
     caught: list[Absence] = field(default_factory=list)
+    caught_at: list[tuple[int, Instant]] = field(default_factory=list)
     pids: dict[Life, Life] = field(default_factory=dict)
 
     @property
@@ -122,8 +126,19 @@ class Account:
         """Returns whether a pid was armed again after that event, by a server that can't tell for which life."""
         if self.contract.identity != "pid":
             return False
-        position = next(i for i, event in enumerate(self.record.events) if event is since)
-        return any(guard.position > position for guard in self.guards_of(life))
+        position = self.position(since)
+        for guard in self.guards_of(life):
+            waited = any(
+                begins < guard.position and guard.arrived <= since.at <= self.resume(end)
+                for begins, end in self.caught_at
+            )
+            if guard.position > position or waited:
+                return True
+        return False
+
+    def position(self, event: Event) -> int:
+        """Returns where an event stands in the record."""
+        return next(i for i, each in enumerate(self.record.events) if each is event)
 
     def duties(self) -> Iterator[Duty]:
         """Yields the reaps that the contract owes within the run."""
@@ -132,29 +147,28 @@ class Account:
             died = death.at if death is not None and death.how != "reaped" else math.inf
             for guard in self.guards.get(life, ()):
                 by = self.latest_reap(guard)
-                if guard.superseded > by and died > by and by <= self.record.end:
+                if guard.is_sure and guard.superseded > by and died > by and by <= self.record.end:
                     yield Duty(guard, by)
 
     def latest_reap(self, guard: Guard) -> Instant:
         """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
         contract = self.contract
         begins = self.resume(max(guard.latest, guard.arrived))
-        latest = self.resume(begins + contract.reap_within)
-        if contract.restart == "forgets" and any(guard.arrived <= begin <= latest for begin, _ in self.stops):
-            return math.inf
-        if any(guard.arrived <= crash <= latest for crash in self.crashes):
-            return math.inf
+        latest = self.resume(rounded(begins + contract.reap_within))
         for begin, end in self.stops:
             if begins <= end and begin <= latest:
                 latest = self.resume(max(latest, end + contract.reap_within))
         for attempt in self.attempts.get(guard.life, ()):
             if attempt.outcome in {"failed", "raised"} and attempt.at <= latest:
                 latest = self.resume(latest + contract.retry_within)
-        return latest + contract.transit
+        losses = [begin for begin, _ in self.stops] if contract.restart == "forgets" else self.crashes
+        if any(guard.arrived <= loss <= latest for loss in losses):
+            return math.inf
+        return rounded(latest + contract.transit)
 
     def latest_retry(self, failed: Instant) -> Instant:
         """Returns when the contract has a reap that failed at that instant tried again at the latest."""
-        return self.resume(self.resume(failed) + self.contract.retry_within) + self.contract.transit
+        return rounded(self.resume(self.resume(failed) + self.contract.retry_within) + self.contract.transit)
 
     def stands(self, life: Life, until: Instant) -> bool:
         """Returns whether a life was due and alive until that instant of the run, without a crash of the server."""
@@ -179,17 +193,18 @@ def read(record: Record) -> Account:
     account = Account(record)
     account.stops = list(_stops(record.events))
     account.crashes = [event.at for event in record.events if isinstance(event, ServerCrashed)]
-    for event in record.events:
+    for position, event in enumerate(record.events):
         match event:
             case Died(_, worker, incarnation, _):
                 account.deaths.setdefault((worker, incarnation), event)
             case Attempted(_, int(worker), int(incarnation)):
                 account.attempts[worker, incarnation].append(event)
             case ServerPaused(at, until, within):
-                end = min([until, *(crash for crash in account.crashes if crash >= at)])
+                end = min([until, *(e.at for e in record.events[position:] if isinstance(e, ServerCrashed))])
                 account.pauses.append((at, end))
                 if within == "reaping":
                     account.caught.append((at, end))
+                    account.caught_at.append((position, end))
             case Started(_, worker, incarnation, bears) if bears is not None:
                 account.pids[worker, incarnation] = account.pid(bears)
     _Register(account).take_all()
@@ -242,22 +257,23 @@ class _Register:
             return
         registered = min(account.resume(at), account.record.end)
         due, latest = self._wall.window(request.expiration, (self._sent[request.request], request.at), registered)
-        for speaks_for in self._speaks_for(life, at, registered):
-            guard = Guard(speaks_for, request.scope, at, due, latest=latest, position=position)
+        bearers = self._bearers_of(life, at, registered)
+        for bearer in bearers:
+            guard = Guard(bearer, request.scope, at, due, latest=latest, position=position, is_sure=len(bearers) == 1)
             self._holding.setdefault(key, []).append(guard)
-            account.guards[speaks_for].append(guard)
+            account.guards[bearer].append(guard)
 
-    def _speaks_for(self, life: Life, at: Instant, registered: Instant) -> list[Life]:
+    def _bearers_of(self, life: Life, at: Instant, registered: Instant) -> list[Life]:
         """Returns for whom a request counts: its sender, or who bears the pid when it is registered."""
         account = self._account
         if self._contract.order == "sequence" or not account.pids:
             return [life]
-        bearers = [self._bearers[account.pid(life)]]
-        for event in account.record.of(Started):
+        found = [self._bearers[account.pid(life)]]
+        for event in account.record.of(Started) if registered > at else ():
             other = event.worker, event.incarnation
-            if at <= event.at <= registered and account.pid(other) == account.pid(life) and other not in bearers:
-                bearers.append(other)
-        return bearers
+            if at <= event.at <= registered and account.pid(other) == account.pid(life) and other not in found:
+                found.append(other)
+        return found
 
 
 def _stops(events: list[Event]) -> Iterator[Absence]:

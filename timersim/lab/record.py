@@ -1,6 +1,7 @@
 """The record of one run, in order: what the world did and what the server did."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -203,6 +204,11 @@ class Record:
     def hash(self) -> str:
         """What tells this run from any other: 16 hexadecimal digits, the same in every process."""
         return hashlib.sha256("\n".join(map(repr, self.events)).encode()).hexdigest()[:16]
+
+
+def rounded(at: Instant) -> Instant:
+    """Returns an instant to a thousand-millionth of a tick, so that sums of the same are the same."""
+    return at if isinstance(at, int) or math.isinf(at) else round(at, 9)
 
 
 class Recorder:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from timersim.lab.record import Event, Instant, WallDrifts, WallStepped
+from timersim.lab.record import Event, Instant, WallDrifts, WallStepped, rounded
 
 SLACK = 0.002
 """Ticks of doubt about a wall clock that drifts: a server reads its two clocks one after the other."""
@@ -53,7 +53,7 @@ class WallHand:
         if before:
             hands.append(before[-1].ahead + before[-1].rate * (registered - before[-1].at))
         slack = SLACK if any(change.rate for change in before) else 0
-        return expiration - max(hands) - slack, expiration - min(hands) + slack
+        return rounded(expiration - max(hands) - slack), rounded(expiration - min(hands) + slack)
 
     def least(self) -> Instant:
         """Returns the least that it was ahead at a change; 0 where it never was behind."""
