@@ -10,11 +10,11 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from timersim.api import TimerRequest
 from timersim.clock import Clock
 from timersim.descriptor_queue import DescriptorRequestQueue
 from timersim.incarnation import Incarnation, start_ticks
 from timersim.refusals import Refusals
+from timersim.sequenced_server import SequencedRequest
 from timersim.socket_packets import LONGEST_PACKET, Kind, answer_packet, read_request
 
 BACKLOG = 1_024
@@ -29,7 +29,7 @@ _CREDENTIALS = struct.Struct("iII")
 _SPACE = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 
-class Connection:
+class SocketConnection:
     """What connects a worker: its socket, and the incarnation that opened it, once it has said hello."""
 
     __slots__ = ("incarnation", "sequence", "socket")
@@ -58,19 +58,6 @@ class Connection:
             self.incarnation = None
 
 
-class SocketTimerRequest(TimerRequest):
-    """A request with the `connection` on which it came, and its `sequence` there."""
-
-    __slots__ = ("connection", "sequence")
-
-    def __init__(
-        self, worker_id: int, scope_id: str, expiration_time: float, sequence: int, connection: Connection
-    ) -> None:
-        super().__init__(worker_id, scope_id, expiration_time)
-        self.sequence = sequence
-        self.connection = connection
-
-
 class SocketRequestQueue(DescriptorRequestQueue):
     """The listening end of a SEQPACKET socket at `path`; each request is its sender's own.
 
@@ -83,7 +70,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
         self.path = path
         self._listener: socket.socket | None = None
         self._epoll: select.epoll | None = None
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, SocketConnection] = {}
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._most = 100_000 if descriptors == resource.RLIM_INFINITY else descriptors // 4
         self._deaf_until: float | None = None
@@ -171,7 +158,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
                 epoll.unregister(listener)  # one that can't be served would be readable all the time
                 self._deaf_until = self._clock.monotonic() + DEAF_INTERVAL
                 return
-            connection = self._connections[accepted.fileno()] = Connection(accepted)
+            connection = self._connections[accepted.fileno()] = SocketConnection(accepted)
             epoll.register(accepted, select.EPOLLIN)
             self._hear(connection)
             if len(self._connections) > self._most:
@@ -185,7 +172,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
             self._end(silent)
         return silent is not None
 
-    def _hear(self, connection: Connection) -> None:
+    def _hear(self, connection: SocketConnection) -> None:
         """Reads a connection's packets: those that are there, and no more of a flood."""
         for _ in range(BACKLOG):
             try:
@@ -205,7 +192,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
                     self._end(connection)
                     return
 
-    def _take(self, connection: Connection, packet: bytes, pid: int) -> str | None:
+    def _take(self, connection: SocketConnection, packet: bytes, pid: int) -> str | None:
         """Takes a packet that `pid` has sent; returns why it can't be taken, None where it can."""
         try:
             kind, sequence, number, scope = read_request(packet)
@@ -217,10 +204,10 @@ class SocketRequestQueue(DescriptorRequestQueue):
             return f"a request of pid={pid}, that has not said hello"
         if connection.incarnation.pid != pid:
             return f"pid={pid} speaks on the connection of pid={connection.incarnation.pid}"
-        self._requests.append(SocketTimerRequest(pid, scope, number, sequence, connection))
+        self._requests.append(SequencedRequest(pid, scope, number, sequence, connection))
         return None
 
-    def _greet(self, connection: Connection, pid: int, ticks: float, sequence: int) -> str | None:
+    def _greet(self, connection: SocketConnection, pid: int, ticks: float, sequence: int) -> str | None:
         """Ties the connection to the incarnation that says hello, unless its pid has passed to another since."""
         if connection.incarnation is not None:
             return f"pid={pid} says hello a second time"
@@ -242,7 +229,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
         connection.answer(sequence)
         return None
 
-    def _end(self, connection: Connection) -> None:
+    def _end(self, connection: SocketConnection) -> None:
         """Forgets a connection; what it has armed stays armed until it is due, or its worker is dead."""
         self._connections.pop(connection.socket.fileno(), None)
         if self._epoll is not None:

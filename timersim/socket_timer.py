@@ -6,13 +6,13 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from timersim.api import TimerClient, TimerRequest
+from timersim.api import TimerClient
 from timersim.clock import Clock, SystemClock
 from timersim.incarnation import start_ticks
-from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
+from timersim.sequenced_server import SequencedTimerServer
 from timersim.socket_packets import Kind, read_answer, request_packet
-from timersim.socket_queue import SocketRequestQueue, SocketTimerRequest
+from timersim.socket_queue import SocketRequestQueue
 from timersim.turns import Turns
 
 __all__ = ["SocketTimerClient", "SocketTimerServer"]
@@ -198,7 +198,7 @@ class _Link:
             link.close()
 
 
-class SocketTimerServer(PidTimerServer):
+class SocketTimerServer(SequencedTimerServer):
     """The watchdog of `SocketTimerClient`s, with a socket at `path`. Linux only.
 
     The kernel says who speaks, so that nobody but root has another killed; an acquire is answered when it is armed.
@@ -231,29 +231,3 @@ class SocketTimerServer(PidTimerServer):
         """Stops the watchdog and takes the socket away; when this returns, nothing is reaped any more."""
         super().stop()
         self._socket.close()
-
-    def _register(self, request: TimerRequest, wall: float, monotonic: float) -> str | None:
-        """Registers a request and answers it; one whose answer nobody waits for any more is taken back."""
-        if not isinstance(request, SocketTimerRequest):
-            return super()._register(request, wall, monotonic)
-        connection = request.connection
-        if request.sequence <= connection.sequence:
-            connection.answer(request.sequence)
-            return None  # a duplicate
-        connection.sequence = request.sequence
-        key = request.worker_id, request.scope_id
-        before = self._timers.expiration(key)
-        reason = super()._register(request, wall, monotonic)
-        if not connection.answer(request.sequence, reason) and reason is None:
-            self._disarm(request)
-            if before is not None and self._watch(request.worker_id):
-                self._timers.arm(key, before)
-        return reason
-
-    def _admit(self, request: TimerRequest) -> str | None:
-        reason = super()._admit(request)
-        if reason is None and isinstance(request, SocketTimerRequest):
-            sender = request.connection.incarnation
-            if sender is None or not sender.alive:
-                return f"its sender has gone: pid={request.worker_id}"
-        return reason

@@ -273,7 +273,7 @@ def failed_reap_retried(account: Account) -> Cases:
             by = account.latest_retry(attempt.at)
             if following is not None and following.at <= by:
                 yield None
-            elif account.stands(life, by):
+            elif account.stands(life, attempt.at, by):
                 yield Breach(
                     by,
                     life,

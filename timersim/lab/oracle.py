@@ -170,14 +170,16 @@ class Account:
         """Returns when the contract has a reap that failed at that instant tried again at the latest."""
         return rounded(self.resume(self.resume(failed) + self.contract.retry_within) + self.contract.transit)
 
-    def stands(self, life: Life, until: Instant) -> bool:
-        """Returns whether a life was due and alive until that instant of the run, without a crash of the server."""
+    def stands(self, life: Life, since: Instant, until: Instant) -> bool:
+        """Returns whether a life stayed alive, and due for a timer as it was then, until that instant of the run."""
         death = self.deaths.get(life)
         if until > self.record.end or (death is not None and death.at <= until):
             return False
         return any(
-            guard.superseded > until and not any(guard.arrived <= crash <= until for crash in self.crashes)
-            for guard in self.due_guards(life, until)
+            guard.latest <= since
+            and guard.superseded > until
+            and not any(guard.arrived <= crash <= until for crash in self.crashes)
+            for guard in self.due_guards(life, since)
         )
 
     def resume(self, at: Instant) -> Instant:
