@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from timersim.fakes.faults import WireKind
 from timersim.fakes.patch import importable
 from timersim.fakes.servers import ServerMaker
 from timersim.fakes.simulated_run import SimulatedRun
@@ -12,15 +13,19 @@ from timersim.lab.experiment import Backend, World
 from timersim.lab.operations import OPERATIONS, Operation
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.memory_timer import MemoryTimerServer
+from timersim.reaper import ProcessReaper
+from timersim.sequenced_server import SequencedTimerServer
 
 
 class SimulatedBackend(Backend):
     """Runs a server in virtual time with simulated workers: a tick is a virtual second.
 
     `server` is a callable `server(world)`, or a class with the constructor of `MemoryTimerServer`. `contract` is what
-    it promises; unless stated that it reaps within `max_interval` ticks, and within 0 for timersim's own
-    server. `patch` names the modules in which `time`, `threading`, `queue` and `os.kill` become ours; unless
-    stated those of the server's class and of its bases.
+    it promises; unless stated that it reaps within `max_interval` ticks, and within 0 for timersim's own server, which
+    survives every fault. `wire` is how requests go: on a "shared" one as over a `multiprocessing.Queue`, on a
+    "sequenced" one as over timersim's socket, where the server is a `SequencedTimerServer`. `patch` names the modules
+    in which `time`, `threading`, `queue` and `os.kill` become ours; unless stated those of the server's class and of
+    its bases.
 
     >>> SimulatedBackend(max_interval=30).contract.reap_within
     0
@@ -28,8 +33,9 @@ class SimulatedBackend(Backend):
 
     def __init__(
         self,
-        server: ServerMaker = MemoryTimerServer,
+        server: ServerMaker | None = None,
         *,
+        wire: WireKind = "shared",
         contract: Contract | None = None,
         max_interval: int = MAX_INTERVAL,
         patch: Sequence[str] | None = None,
@@ -37,14 +43,20 @@ class SimulatedBackend(Backend):
         spec: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
-        self.server = server
+        self.server: ServerMaker = server or (MemoryTimerServer if wire == "shared" else _sequenced)
+        self._wire = wire
         self.max_interval = max_interval
         self.operations: frozenset[type[Operation]] = frozenset(OPERATIONS.values())
-        is_ours = isinstance(server, type) and issubclass(server, MemoryTimerServer)
-        self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
+        self.contract = contract or _contract(self.server, wire, max_interval)
         self._patch = importable(patch)
         self._spec = spec or spec_of(
-            "memory", server, MemoryTimerServer, contract=contract, max_interval=max_interval, patch=patch
+            "memory",
+            self.server,
+            self.server if server is None else MemoryTimerServer,
+            contract=contract,
+            max_interval=max_interval,
+            patch=patch,
+            wire=None if wire == "shared" else wire,
         )
 
     def __repr__(self) -> str:
@@ -56,6 +68,25 @@ class SimulatedBackend(Backend):
 
     @contextmanager
     def open(self) -> Iterator[World]:
-        world = SimulatedRun(self.max_interval)
+        world = SimulatedRun(self.max_interval, self._wire)
         with world.running(self.server, self._patch):
             yield world
+
+
+ALL = frozenset(OPERATIONS)
+"""The faults that timersim's own servers survive."""
+
+
+def _sequenced(world: Any) -> SequencedTimerServer:
+    reaper = ProcessReaper(clock=world.clock, kernel=world.kernel)
+    return SequencedTimerServer(world.queue, world.max_interval, clock=world.clock, reaper=reaper)
+
+
+def _contract(server: ServerMaker, wire: WireKind, max_interval: int) -> Contract:
+    """Returns what a server promises of which nothing is stated: one of timersim's own that it wakes in time."""
+    if wire == "sequenced":
+        within = 0 if server is _sequenced else max_interval
+        return Contract(reap_within=within, retry_within=max_interval, order="sequence", survives=ALL)
+    if isinstance(server, type) and issubclass(server, MemoryTimerServer):
+        return Contract(reap_within=0, retry_within=max_interval, identity="pid", survives=ALL)
+    return Contract(reap_within=max_interval)

@@ -78,6 +78,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
         self._overtaken: dict[Any, dict[_Letter, None]] = {}
         self._stopped: set[Any] = set()
         self._is_held = False
+        self._losses = 0
         self._lock: Any = _NOBODY
 
     def put(self, request: TimerRequest) -> None:
@@ -188,6 +189,17 @@ class FaultyRequestQueue(MemoryRequestQueue):
             else:
                 self.on_fault("lost", letter.request, 0.0)
 
+    def lose_all(self) -> None:
+        """Loses all that is under way, and what has not been taken yet."""
+        under_way = [letter.request for letters in self._buffers.values() for letter in letters]
+        under_way += [letter.request for letters in self._overtaken.values() for letter in letters]
+        self._buffers.clear()
+        self._overtaken.clear()
+        self._requests.clear()
+        self._losses += 1
+        for request in under_way:
+            self.on_fault("lost", request, 0.0)
+
     # What whoever keeps a record overrides
 
     def on_arrival(self, request: TimerRequest) -> None:
@@ -284,10 +296,19 @@ class FaultyRequestQueue(MemoryRequestQueue):
         self._arrive(letter.request, letter.corruption)
         for later in letter.again:
             self.on_fault("duplicated", letter.request, later)
-            if later > 0:
-                self.clock.call_later(later, lambda: self._arrive(letter.request, letter.corruption))
-            else:
+            self._arrive_again(letter, later)
+
+    def _arrive_again(self, letter: _Letter, later: float) -> None:
+        losses = self._losses
+
+        def arrive() -> None:
+            if losses == self._losses:
                 self._arrive(letter.request, letter.corruption)
+
+        if later > 0:
+            self.clock.call_later(later, arrive)
+        else:
+            arrive()
 
     def _arrive(self, request: TimerRequest, corruption: Corruption | None = None) -> None:
         if corruption is None:

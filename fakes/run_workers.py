@@ -24,6 +24,7 @@ class RunWorkers:
 
     `end(worker)` is what ends a living worker and returns whether it is gone. Where it `leaves_zombies`, as simulated
     workers do, one that was reaped is a zombie for the rest of that instant: the kernel takes a second signal.
+    `reached` is called before and after each reap, with the point of a pass that it is.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class RunWorkers:
         self._recorder = recorder
         self._end = end
         self._leaves_zombies = leaves_zombies
+        self.reached: Callable[[str], None] = lambda point: None
         self._lives: dict[Any, tuple[int, int]] = {}
         self._pids: dict[int, Any] = {}
         self._reaped_at: dict[tuple[int, int], Instant] = {}
@@ -58,8 +60,19 @@ class RunWorkers:
         life = self._lives.get(pid)
         return life is not None and self._recorder.alive(life[0]) and self._recorder.incarnation(life[0]) == life[1]
 
-    def reap(self, worker_id: Any) -> bool:
-        """Ends the worker with this pid; returns whether it is gone, which one that nobody bears is."""
+    def reap(self, worker_id: Any, life: tuple[int, int] | None = None) -> bool:
+        """Ends the worker with this pid; returns whether it is gone, which one that nobody bears is.
+
+        With a `life`, that one alone: ProcessLookupError where its pid has passed to another.
+        """
+        self.reached("reaping")
+        if life is not None and self.life(worker_id) != life:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        is_gone = self._reap(worker_id)
+        self.reached("reaped")
+        return is_gone
+
+    def _reap(self, worker_id: Any) -> bool:
         life = self._lives.get(worker_id)
         if life is None:
             self._recorder.add(Attempted, None, None, _stranger(worker_id), "gone")
@@ -71,14 +84,14 @@ class RunWorkers:
         self._recorder.add(Attempted, worker, incarnation, f"worker {worker}", outcome)
         return True
 
-    def kill(self, pid: int, number: int) -> None:
+    def kill(self, pid: int, number: int, life: tuple[int, int] | None = None) -> None:
         """Does what `os.kill` does, to the workers of this run alone; every other target is recorded, never hit.
 
         A question (signal 0) and a signal that ends nobody are no attempts.
         """
         exists = self._exists(pid)
         is_attempt = number not in HARMLESS_SIGNALS or (number != 0 and pid not in self._lives)
-        if is_attempt and not self.reap(pid):
+        if is_attempt and not self.reap(pid, life):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         if not exists:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))

@@ -49,6 +49,11 @@ class ServerControl:
         self._pauses: dict[str, deque[int]] = {}
         self._let_go: tuple[Instant, str] | None = None
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the server has crashed, and there is no other yet."""
+        return self._server is None
+
     def begin(self, server: Server) -> None:
         """Starts the server for the first time."""
         self._server = server

@@ -1,14 +1,17 @@
 """A run with simulated workers: what they send goes over a wire that can be faulty, and reaps can fail."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from timersim.api import TimerRequest
 from timersim.fakes.clock import VirtualClock
-from timersim.fakes.faults import Corruption, FaultyReaper, FaultyRequestQueue, SendingPoint
+from timersim.fakes.faults import Corruption, FaultyReaper, FaultyRequestQueue, SendingPoint, WireKind
+from timersim.fakes.run_kernel import WorkerIncarnation
+from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.virtual_run import VirtualRun
 from timersim.lab.operations import (
     Corrupt,
     CrashSending,
+    CrashServer,
     Delay,
     Drop,
     Duplicate,
@@ -16,22 +19,29 @@ from timersim.lab.operations import (
     Operation,
     RaiseInReap,
     Reorder,
+    RestartServer,
     Reuse,
     SlowReap,
     Stall,
 )
 from timersim.lab.record import Instant, Meddled, ServerPaused, Skipped, rounded
+from timersim.sequenced_server import SequencedRequest
+
+if TYPE_CHECKING:
+    from timersim.incarnation import Incarnation
 
 
 class SimulatedRun(VirtualRun):
     """A run with simulated workers."""
 
-    def __init__(self, max_interval: int) -> None:
+    def __init__(self, max_interval: int, wire: WireKind = "shared") -> None:
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock, self)
-        queue = _RecordedQueue(clock, self)
+        queue = _RecordedQueue(clock, self, wire)
         super().__init__(max_interval, clock, queue=queue, end=self._reaper, leaves_zombies=True)
         self._queue = queue
+        self._wire = wire
+        self._connections: dict[int, _SimulatedConnection] = {}
 
     def start(self, worker: int) -> None:
         self.workers.start(worker)
@@ -60,6 +70,10 @@ class SimulatedRun(VirtualRun):
 
     def inject(self, fault: Operation) -> None:
         match fault:
+            case CrashServer() | RestartServer() if self._wire == "sequenced":
+                self._queue.lose_all()  # its end of the connections has gone
+                self._connections.clear()
+                super().inject(fault)
             case Reuse(worker, of):
                 self._reuse(fault, worker, self.workers.pid(of))
             case Drop(worker):
@@ -100,7 +114,21 @@ class SimulatedRun(VirtualRun):
     def _send(self, worker: int, scope: str, expiration: Instant | None) -> None:
         number = self.recorder.sent(worker, scope, expiration)
         instant = -1.0 if expiration is None else self.clock.time() + (expiration - self._wall())
-        self._queue.put(_NumberedRequest(self.workers.pid(worker), scope, instant, number))
+        pid = self.workers.pid(worker)
+        if self._wire == "sequenced" and self.server.is_down:
+            self.recorder.add(Meddled, number, "refused", self.recorder.now())
+        elif self._wire == "shared":
+            self._queue.put(_NumberedRequest(pid, scope, instant, number))
+        else:
+            self._queue.put(_NumberedPacket(pid, scope, instant, number, self._connection(pid)))
+
+    def _connection(self, pid: int) -> "_SimulatedConnection":
+        """Returns the connection of the life that bears `pid` to the server that there is."""
+        life = self.workers.life(pid)
+        connection = self._connections.get(pid)
+        if connection is None or connection.life != life:
+            connection = self._connections[pid] = _SimulatedConnection(self.workers, pid)
+        return connection
 
 
 class _NumberedRequest(TimerRequest):
@@ -113,16 +141,39 @@ class _NumberedRequest(TimerRequest):
         self.number = number
 
 
+class _SimulatedConnection:
+    """What connects a worker of the run to a server that answers."""
+
+    def __init__(self, workers: RunWorkers, pid: int) -> None:
+        self.life = workers.life(pid)
+        self.incarnation: Incarnation | None = WorkerIncarnation(workers, pid)
+        self.sequence = -1
+
+    def answer(self, sequence: int, reason: str | None = None) -> bool:
+        """Returns whether the worker is there to be answered."""
+        return self.incarnation is not None and self.incarnation.alive
+
+
+class _NumberedPacket(SequencedRequest):
+    """A request whose sequence is its number in the record."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        return self.sequence
+
+
 def _number(request: TimerRequest) -> int:
-    assert isinstance(request, _NumberedRequest)
+    assert isinstance(request, _NumberedRequest | _NumberedPacket)
     return request.number
 
 
 class _RecordedQueue(FaultyRequestQueue):
     """The wire of a run: what happens to a request is recorded."""
 
-    def __init__(self, clock: VirtualClock, run: VirtualRun) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: VirtualClock, run: VirtualRun, wire: WireKind) -> None:
+        super().__init__(clock, wire=wire)
         self._run = run
 
     def get(self, size: int, timeout: float) -> list[TimerRequest]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.run_kernel import RunKernel
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.server_control import ServerControl
@@ -55,10 +56,12 @@ class VirtualRun(World):
             clock=clock,
             queue=queue,
             mp_queue=mp_queue,
-            reap=reap or self._reap,
+            reap=reap or self.workers.reap,
+            kernel=RunKernel(self.workers),
             kill=self.workers.kill,
         )
         self.server = ServerControl(self.recorder, clock, self.seat.group, self.workers, self.seat.make)
+        self.workers.reached = self.server.reached
 
     @contextmanager
     def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
@@ -113,13 +116,6 @@ class VirtualRun(World):
         if not self._picks:
             self.clock.choose = None
         return pick % number
-
-    def _reap(self, pid: Any) -> bool:
-        """Reaps as the simulated kernel does; the server can be paused before and after."""
-        self.server.reached("reaping")
-        is_gone = self.workers.reap(pid)
-        self.server.reached("reaped")
-        return is_gone
 
     def _now(self) -> Instant:
         return _ticks(self.clock.monotonic_ns - self._began)

@@ -9,6 +9,7 @@ from timersim.fakes.patch import default_modules, patched
 from timersim.fakes.servers import Server, ServerMaker, make_server
 from timersim.fakes.story import Story, ToldRequestQueue
 from timersim.fakes.tasks import TaskGroup
+from timersim.kernel import Kernel
 from timersim.memory_timer import MemoryTimerClient, MemoryTimerServer
 
 
@@ -19,7 +20,8 @@ class SimulatedWorld:
     the same as a `multiprocessing.Queue` has it.
 
     `reap` is the simulated kernel's hand: what the server's own `os.kill`, `scancel` or pod deletion would have
-    done. `server` is the watchdog itself, once it was made; `story` what has happened, for people.
+    done; `kernel` is what a `ProcessReaper` of the server's own asks instead of the machine's. `server` is the watchdog
+    itself, once it was made; `story` what has happened, for people.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class SimulatedWorld:
         mp_queue: Any = None,
         reap: Callable[[Any], bool] | None = None,
         kill: Callable[[int, int], None] | None = None,
+        kernel: Kernel | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.story = Story(self.clock)
@@ -39,6 +42,7 @@ class SimulatedWorld:
         self.max_interval = max_interval
         self.reap = reap or self.story.reap
         self.kill = kill or (lambda pid, number: None)
+        self.kernel = kernel
         self.group = TaskGroup("server")
         self._maker: ServerMaker = MemoryTimerServer
         self.server: Any = None

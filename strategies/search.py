@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import InvariantViolation
-from timersim.lab.operations import OPERATIONS
+from timersim.lab.operations import OPERATIONS, PLAIN
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
@@ -92,7 +92,9 @@ class _Search:
         return report
 
     def _explore(self, max_examples: int) -> None:
-        vocabulary = Vocabulary(tuple(kind for kind in OPERATIONS.values() if kind in self._backend.operations))
+        survives = self._backend.contract.survives
+        kinds = [kind for name, kind in OPERATIONS.items() if kind in PLAIN or name in survives]
+        vocabulary = Vocabulary(tuple(kind for kind in kinds if kind in self._backend.operations))
         for number in range(max_examples):
             if self._is_over():
                 self._report.is_cut_short = True

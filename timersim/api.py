@@ -223,6 +223,7 @@ class TimerServer(ABC):
             try:
                 self._run_watchdog()
             except (Exception, SystemExit):  # in a thread nobody would hear of the latter
+                self._judged = -math.inf
                 logger.exception("A pass of the watchdog failed; the next one follows in %s s", RETRY_INTERVAL)
                 self._clock.wait(stopping.wait, RETRY_INTERVAL)
 
@@ -230,8 +231,8 @@ class TimerServer(ABC):
         """Makes one pass: drain, register, expire, reap, clear."""
         self.register_timers(self._drain())
         expired = self.get_expired_timers(self._reading[0])
-        self._reap_expired(expired)
         self._judged = self._reading[1]
+        self._reap_expired(expired)
 
     def _drain(self) -> list[TimerRequest]:
         """Waits for the next request or due instant, then takes all that has arrived.

@@ -29,7 +29,7 @@ def make_backend(
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
     `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's, `options`
-    are its constructor's `max_interval`, `contract` and `patch`. Raises BackendError.
+    are its constructor's `max_interval`, `contract`, `patch` and `wire`. Raises BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
@@ -67,7 +67,8 @@ def from_spec(spec: Mapping[str, Any]) -> Backend:
         raise BackendError(f"a saved backend has a name: {options!r}")
     try:
         if "contract" in options:
-            options["contract"] = Contract(**options["contract"])
+            contract = options["contract"]
+            options["contract"] = Contract(**{**contract, "survives": frozenset(contract.get("survives", ()))})
         return make_backend(**options)
     except TypeError as error:
         raise BackendError(f"the saved backend {dict(spec)!r} can't be made: {error}") from None
@@ -81,6 +82,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "without": lambda value: isinstance(value, str),
     "max_interval": lambda value: type(value) is int and value > 0,
     "contract": lambda value: isinstance(value, dict),
+    "wire": lambda value: value in {"shared", "sequenced"},
     "patch": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
 }
 """What a saved backend may have, and what each is."""

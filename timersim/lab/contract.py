@@ -14,7 +14,8 @@ class Contract:
     imprecisely an instant is known; 0 in virtual time. `restart`: whether timers that it had when it was
     stopped are guarded again after its start. `identity`: whether it guards the incarnation that acquired, or
     whoever bears its pid. `order`: whether requests carry a sequence by which duplicates and those that were
-    overtaken are ignored, or count as they arrive. `exempt`: the invariants that it is known not to keep, with
+    overtaken are ignored, or count as they arrive. `survives`: the faults, by the names of their operations, under which
+    it keeps all this, besides those that every backend can carry out; a search draws no others. `exempt`: the invariants that it is known not to keep, with
     the reason; they are judged all the same, and reported as known.
 
     >>> Contract(reap_within=30).reap_within
@@ -27,4 +28,5 @@ class Contract:
     restart: Literal["guards-again", "forgets"] = "guards-again"
     identity: Literal["incarnation", "pid"] = "incarnation"
     order: Literal["arrival", "sequence"] = "arrival"
+    survives: frozenset[str] = frozenset()
     exempt: Mapping[str, str] = field(default_factory=dict)

@@ -176,10 +176,11 @@ class Account:
         if until > self.record.end or (death is not None and death.at <= until):
             return False
         return any(
-            guard.latest <= since
+            guard.arrived <= since
+            and guard.latest <= since
             and guard.superseded > until
             and not any(guard.arrived <= crash <= until for crash in self.crashes)
-            for guard in self.due_guards(life, since)
+            for guard in self.guards.get(life, ())
         )
 
     def resume(self, at: Instant) -> Instant:

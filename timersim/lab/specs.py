@@ -24,6 +24,7 @@ def spec_of(
     contract: Contract | None,
     max_interval: int,
     patch: Sequence[str] | None,
+    wire: str | None = None,
 ) -> Mapping[str, Any] | None:
     """Returns what rebuilds a backend by `name`, without what it has of itself; None where its server has no name.
 
@@ -43,6 +44,8 @@ def spec_of(
         spec["contract"] = stated(contract)
     if patch is not None:
         spec["patch"] = list(patch)
+    if wire is not None:
+        spec["wire"] = wire
     return spec
 
 
@@ -70,7 +73,9 @@ def stated(contract: Contract) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return dict(value)
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def _reference(server: object) -> str | None:
