@@ -14,9 +14,10 @@ class Contract:
     imprecisely an instant is known; 0 in virtual time. `restart`: whether timers that it had when it was
     stopped are guarded again after its start. `identity`: whether it guards the incarnation that acquired, or
     whoever bears its pid. `order`: whether requests carry a sequence by which duplicates and those that were
-    overtaken are ignored, or count as they arrive. `survives`: the faults, by the names of their operations, under which
-    it keeps all this, besides those that every backend can carry out; a search draws no others. `exempt`: the invariants that it is known not to keep, with
-    the reason; they are judged all the same, and reported as known.
+    overtaken are ignored, or count as they arrive. `survives`: the faults, by the names of their operations,
+    under which it keeps all this, besides those that every backend can carry out; a search draws no others.
+    `exempt`: the invariants that it is known not to keep, with the reason; they are judged all the same, and
+    reported as known.
 
     >>> Contract(reap_within=30).reap_within
     30
