@@ -32,7 +32,7 @@ class _ForgetsReleases(TableTimerServer):
     """Registers what is acquired, and nothing else."""
 
     def register_timers(self, timer_requests: list[TimerRequest]) -> None:
-        super().register_timers([request for request in timer_requests if request.expiration_time >= 0])
+        super().register_timers([r for r in timer_requests if not getattr(r, "expiration_time", 0) < 0])
 
 
 class _ReapsTwice(TableTimerServer):

@@ -243,7 +243,7 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
 
 def _reuse(plan: _Plan, worker: int, value: int, gap: int) -> Operation:
     """Starts a worker that has ended, the drawn one where it has, with the pid of one that has."""
-    ended = sorted(plan.ended)
+    ended = sorted(plan.ended) or [worker]
     if worker not in plan.ended:
         worker = ended[value % len(ended)]
     of = ended[value % len(ended)]

@@ -5,7 +5,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from timersim.lab.operations import OPERATIONS, PLAIN, Operation, Tie
+from timersim.lab.operations import EVERYTHING, OPERATIONS, PLAIN, Operation, Tie
 from timersim.lab.schedule import Schedule
 from timersim.strategies.choices import Vocabulary, generate
 
@@ -37,7 +37,7 @@ def _kinds(faults: Iterable[type[Operation]] | None) -> tuple[type[Operation], .
             raise ValueError(f"faults are among {known}: faults has {getattr(fault, '__name__', fault)!r}")
     if wanted is None:
         return PLAIN
-    return tuple(kind for kind in OPERATIONS.values() if kind in wanted or (kind in PLAIN and not kind.fault))
+    return tuple(kind for kind in EVERYTHING if kind in wanted or (kind in PLAIN and not kind.fault))
 
 
 @st.composite

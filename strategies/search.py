@@ -1,13 +1,15 @@
 """The search: runs generated schedules, keeps for each broken invariant the smallest that breaks it, and shrinks it."""
 
+import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import InvariantViolation
-from timersim.lab.operations import OPERATIONS, PLAIN
+from timersim.lab.operations import EVERYTHING, PLAIN
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
@@ -38,7 +40,19 @@ def find_violations(
     """
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
-    return _Search(backend, seed, time_limit, progress).report(max_examples)
+    with _unheard():
+        return _Search(backend, seed, time_limit, progress).report(max_examples)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keeps what the servers log from standard error, where nobody has asked for it: each injected fault is a line."""
+    logger, silence = logging.getLogger("timersim"), logging.NullHandler()
+    logger.addHandler(silence)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silence)
 
 
 def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None) -> Schedule:
@@ -93,7 +107,7 @@ class _Search:
 
     def _explore(self, max_examples: int) -> None:
         survives = self._backend.contract.survives
-        kinds = [kind for name, kind in OPERATIONS.items() if kind in PLAIN or name in survives]
+        kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
         vocabulary = Vocabulary(tuple(kind for kind in kinds if kind in self._backend.operations))
         for number in range(max_examples):
             if self._is_over():

@@ -36,6 +36,7 @@ from timersim.lab import (
     Trace,
     run,
 )
+from timersim.lab.operations import OPERATIONS
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -258,9 +259,10 @@ def test_a_backend_promises_what_its_server_can_keep() -> None:
         SimulatedBackend(function, max_interval=30),
     ]
 
+    ours = Contract(reap_within=0, retry_within=30, identity="pid", survives=frozenset(OPERATIONS))
     assert [backend.contract for backend in promises] == [
-        Contract(reap_within=0),
-        Contract(reap_within=0),
+        ours,
+        ours,
         Contract(reap_within=30),
         Contract(reap_within=30),
     ]

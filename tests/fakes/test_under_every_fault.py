@@ -10,7 +10,7 @@ import pytest
 
 from timersim.fakes import SimulatedBackend
 from timersim.lab import Contract, run
-from timersim.lab.operations import OPERATIONS
+from timersim.lab.operations import EVERYTHING, OPERATIONS
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
 from timersim.strategies.choices import Vocabulary
@@ -19,7 +19,7 @@ from timersim.strategies.search import seeded_schedule
 NUMBER = int(os.environ.get("TIMERSIM_SCHEDULES", "500"))
 """How many schedules are run on each server; `TIMERSIM_SCHEDULES=10000` for a long run."""
 
-EVERYTHING = Vocabulary(tuple(OPERATIONS.values()))
+ALL = Vocabulary(EVERYTHING)
 
 
 def of_incarnations(world: Any) -> PidTimerServer:
@@ -41,7 +41,7 @@ def test_the_correct_servers_keep_their_contracts(backend: SimulatedBackend, par
     """No schedule breaks anything, whatever its faults, and a second run has the same trace."""
     faults: set[str] = set()
     for number in range(part, NUMBER, 5):
-        schedule = seeded_schedule(23, number, EVERYTHING)
+        schedule = seeded_schedule(23, number, ALL)
         trace = run(schedule, backend)
         assert [(str(violation), number) for violation in trace.violations] == []
         assert run(schedule, backend).hash == trace.hash
@@ -62,7 +62,7 @@ def hashes(number: int) -> str:
     told = hashlib.sha256()
     for backend in BACKENDS.values():
         for n in range(number):
-            told.update(run(seeded_schedule(29, n, EVERYTHING), backend).hash.encode())
+            told.update(run(seeded_schedule(29, n, ALL), backend).hash.encode())
     return told.hexdigest()
 
 

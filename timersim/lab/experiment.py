@@ -9,6 +9,7 @@ from typing import Any
 
 from timersim.lab.contract import Contract
 from timersim.lab.operations import (
+    FLOOD_AFTER,
     Acquire,
     Corrupt,
     Crash,
@@ -173,6 +174,10 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
     return Trace.of_record(Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec))
 
 
+MARGIN = 1
+"""Ticks for which a run goes on after everything must have happened, to see what happens too late."""
+
+
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:
     """Returns the whole tick by which everything that the world did must have had its effect, a retry included."""
     latest: Instant = 0
@@ -187,7 +192,7 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
                 latest = max(latest, at)
             case Attempted(at, _, _, _, "failed" | "raised"):
                 latest = max(latest, at + contract.retry_within)
-    return math.ceil(latest + contract.reap_within + contract.retry_within + contract.transit)
+    return math.ceil(latest + contract.reap_within + contract.transit) + MARGIN
 
 
 class _Conductor:
@@ -271,9 +276,6 @@ _OF_A_WORKER = (
     *(Delay, Drop, Duplicate, Reorder, Corrupt, Stall),
 )
 """What happens in a worker, or to what it sends next: where it is paused it happens once it resumes."""
-
-FLOOD_AFTER = 20
-"""How many ticks from now the timers of a flood are due."""
 
 
 def _has_died(recorder: Recorder, worker: int) -> bool:

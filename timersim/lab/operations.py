@@ -17,6 +17,9 @@ CORRUPTIONS = ("garbage", "nan", "truncated")
 POINTS = ("drained", "reaping", "reaped")
 """Where in a pass the server can be paused: it has taken requests, it is about to reap, it has reaped."""
 
+FLOOD_AFTER = 20
+"""How many ticks from now the timers of a flood are due."""
+
 MOST = 1_000_000_000
 """The largest number in an operation: thirty years of seconds."""
 
@@ -399,8 +402,11 @@ OPERATIONS: dict[str, type[Operation]] = {
 }
 """Every operation by its name, in the order above."""
 
-PLAIN = (Start, Acquire, Release, Exit, Crash, Pause, Resume, PauseServer, StopServer, StartServer)
-"""The operations that every backend can carry out."""
+PLAIN = (Acquire, Release, PauseServer, Crash, Exit, Start, Pause, Resume, StopServer, StartServer)
+"""The operations that every backend can carry out, the simplest first."""
+
+EVERYTHING = (*PLAIN, *(kind for kind in OPERATIONS.values() if kind not in PLAIN))
+"""All operations, those that every backend can carry out first."""
 
 
 def to_object(operation: Operation) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from timersim.lab.operations import Operation
+from timersim.lab.operations import FLOOD_AFTER, Acquire, Flood, Operation, Release
 from timersim.lab.schedule import Schedule
 
 MAX_RUNS = 500
@@ -44,6 +44,7 @@ def _candidates(schedule: Schedule) -> Iterator[Schedule]:
         for simpler in _simpler(operation):
             yield _with(schedule, index, simpler)
     yield from _with_moved_gaps(schedule)
+    yield from _without_floods(schedule)
 
 
 def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
@@ -82,8 +83,17 @@ def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
         yield Schedule([replace(o, worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])  # type: ignore[type-var]  # as above
 
 
+def _without_floods(schedule: Schedule) -> Iterator[Schedule]:
+    """Yields it with a flood's first requests in the flood's place, which needs no fault."""
+    for i, operation in enumerate(schedule):
+        if isinstance(operation, Flood):
+            acquire = Acquire(operation.worker, operation.scope, after=FLOOD_AFTER, gap=operation.gap)
+            requests = [acquire, Release(operation.worker, operation.scope)][: operation.times]
+            yield Schedule([*schedule[:i], *requests, *schedule[i + 1 :]])
+
+
 def _simpler(operation: Operation) -> Iterator[Operation]:
-    for name, least in (("gap", 0), ("after", 0), ("ticks", 1)):
+    for name, least in (("gap", 0), ("after", 0), ("ticks", 1), ("later", 0), ("times", 1), ("pick", 0)):
         value = getattr(operation, name, least)
         for smaller in dict.fromkeys((least, (least + value) // 2, value - 1)):
             if least <= smaller < value:
