@@ -1,6 +1,8 @@
 """Every fault: what it can break, a server in which it does, and the correct servers in which it does not."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +36,9 @@ from tests.fakes.broken_by_faults import (
 from timersim.fakes import FakeWorkers, SimulatedBackend, VirtualClock, simulated_world
 from timersim.fakes.broken_servers import without
 from timersim.fakes.faults import WireKind
+from timersim.fakes.scheduler import SECOND
 from timersim.fakes.servers import ServerMaker
+from timersim.fakes.world import SimulatedWorld
 from timersim.lab import (
     Acquire,
     Contract,
@@ -57,7 +61,6 @@ from timersim.lab import (
     Release,
     Reorder,
     RestartServer,
-    Resume,
     Reuse,
     Schedule,
     SlowReap,
@@ -72,6 +75,7 @@ from timersim.lab.operations import OPERATIONS
 from timersim.memory_timer import MemoryTimerServer
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
+from timersim.sequenced_server import SequencedTimerServer
 
 
 def of_incarnations(kind: type[PidTimerServer]) -> Callable[[Any], PidTimerServer]:
@@ -238,7 +242,9 @@ TABLE = [
         TakesWhatIsNotLaterForExpired,
     ),
     Row(
-        Schedule([StopServer(), Corrupt(0, "truncated"), Release(0, "s"), Acquire(1, "t", after=9), StartServer(gap=1)]),
+        Schedule(
+            [StopServer(), Corrupt(0, "truncated"), Release(0, "s"), Acquire(1, "t", after=9), StartServer(gap=1)]
+        ),
         ["reaped-in-time"],
         LosesTheBatch,
     ),
@@ -360,11 +366,11 @@ def test_a_fault_breaks_what_it_can(row: Row) -> None:
 
 @every_row
 def test_a_mistake_does_not_show_without_its_fault(row: Row) -> None:
-    """With the same schedule less the fault the same server does what the correct one does, which breaks nothing."""
+    """With the same schedule less the fault the same server breaks nothing, and reaps whom the correct one reaps."""
     trace, correct = run(row.without_fault, row.backend), run(row.without_fault, row.claims)
 
     assert [violation.headline for violation in trace.violations] == []
-    assert trace.events == correct.events
+    assert trace.deaths == correct.deaths
 
 
 @every_row
@@ -381,3 +387,184 @@ def test_a_run_with_a_fault_has_one_trace(row: Row) -> None:
     """A second run of a schedule with a fault has the same trace, event by event."""
     for backend in (row.backend, *CORRECT[row.wire]):
         assert run(row.schedule, backend).hash == run(row.schedule, backend).hash
+
+
+# Boundaries, on the correct servers
+
+ALL = [PIDS, INCARNATIONS, SEQUENCED]
+
+on_every_wire = pytest.mark.parametrize("backend", ALL, ids=lambda backend: backend.name)
+
+
+def reaps(schedule: Schedule, backend: SimulatedBackend) -> list[tuple[int | None, float]]:
+    """Returns who was reaped when, in a run that breaks nothing."""
+    trace = run(schedule, backend)
+    trace.check()
+    return [(reap.worker, reap.at) for reap in trace.reaps]
+
+
+@on_every_wire
+@pytest.mark.parametrize("at", [8, 9, 10])
+@pytest.mark.parametrize("fault", [StepWall(-1), StepWall(1), StepWall(-3600), StepWall(3600), Suspend(1), Drift(999)])
+def test_the_wall_does_not_move_what_is_registered(fault: Operation, at: int, backend: SimulatedBackend) -> None:
+    """A step, a suspend or a drift a tick before the expiration, at it or after it has the reap where it was."""
+    moved = replace(fault, gap=at)  # type: ignore[type-var]  # each is a dataclass
+
+    assert reaps(Schedule([Acquire(0, "s", after=9), moved]), backend) == [(0, 9)]
+
+
+@on_every_wire
+@pytest.mark.parametrize(("by", "due"), [(-1, 10), (0, 9), (1, 8), (6, 3), (7, 2), (8, 2), (9, 2)])
+def test_a_step_before_the_registration_moves_the_timer(by: int, due: int, backend: SimulatedBackend) -> None:
+    """What is on its way when the wall steps is due by the clock that registers it, at its registration at once."""
+    schedule = Schedule([StopServer(), Acquire(0, "s", after=9), StepWall(by, gap=1), StartServer(gap=1)])
+
+    assert reaps(schedule, backend) == [(0, due)]
+
+
+@on_every_wire
+@pytest.mark.parametrize(("at", "reaped"), [(4, []), (5, [(0, 5)]), (6, [(0, 5)])])
+@pytest.mark.parametrize("request_", [Release(0, "s"), Acquire(0, "s", after=0)], ids=["release", "re-arm"])
+def test_a_request_at_the_expiration_comes_too_late(
+    request_: Operation, at: int, reaped: list[tuple[int, float]], backend: SimulatedBackend
+) -> None:
+    """Release or re-arm: a tick before the expiration it wins, at the expiration and after it the reap does."""
+    late = replace(request_, gap=at)  # type: ignore[type-var]  # each is a dataclass
+    re_armed = [(0, 4)] if at == 4 and isinstance(request_, Acquire) else []
+
+    assert reaps(Schedule([Acquire(0, "s", after=5), late]), backend) == [*re_armed, *reaped]
+
+
+@on_every_wire
+@pytest.mark.parametrize("later", [-1, 0, 1])
+def test_two_workers_are_reaped_each_at_its_own_instant(later: int, backend: SimulatedBackend) -> None:
+    """Workers that are due a tick apart, or at one instant, are reaped then, equals in the order of their acquires."""
+    schedule = Schedule([Acquire(0, "s", after=5), Acquire(1, "s", after=5 + later)])
+
+    assert reaps(schedule, backend) == sorted([(0, 5), (1, 5 + later)], key=lambda reap: reap[1])
+
+
+@on_every_wire
+@pytest.mark.parametrize(("ticks", "reaped"), [(4, []), (5, [(0, 5)]), (6, [(0, 5)])])
+def test_a_request_that_is_delayed_to_the_expiration_comes_too_late(
+    ticks: int, reaped: list[tuple[int, float]], backend: SimulatedBackend
+) -> None:
+    """A release that the wire holds up arrives in time a tick before the expiration, and too late at it."""
+    schedule = Schedule([Acquire(0, "s", after=5), Delay(0, ticks), Release(0, "s")])
+
+    assert reaps(schedule, backend) == reaped
+
+
+KINDS = {"memory": None, "pids": PidTimerServer, "sequenced": SequencedTimerServer}
+
+of_every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+class Watched:
+    """A worker that holds a timer of 9 s in a world with one of the correct servers."""
+
+    def __init__(self, world: SimulatedWorld, workers: FakeWorkers | None) -> None:
+        self.clock = world.clock
+        self._server = world.server
+        self._workers = workers
+        self._pid = workers.start() if workers else 1
+        self.client = world.client(self._pid)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not been reaped."""
+        return self._workers.alive(self._pid) if self._workers else self._server.reaped == []
+
+
+@contextmanager
+def watched(kind: type[PidTimerServer] | None) -> Iterator[Watched]:
+    """Opens a world with a server of this kind, by default one of memory, and a worker."""
+    workers: list[FakeWorkers] = []
+
+    def make(world: SimulatedWorld) -> Any:
+        if kind is None:
+            return MemoryTimerServer(world.queue, world.max_interval, clock=world.clock, reaper=world.reap)
+        workers.append(FakeWorkers(world.clock))
+        world.kernel = workers[-1]
+        return of_incarnations(kind)(world)
+
+    with simulated_world(make) as world:
+        yield Watched(world, workers[-1] if workers else None)
+
+
+Hand = Callable[[VirtualClock, float], None]
+
+
+def step(clock: VirtualClock, by: float) -> None:
+    """Steps the wall clock."""
+    clock.step_wall(by)
+
+
+def suspend(clock: VirtualClock, by: float) -> None:
+    """Lets the machine sleep for as long."""
+    clock.suspend(abs(by))
+
+
+def drift(clock: VirtualClock, by: float) -> None:
+    """Lets the wall clock run half as fast, or half as fast again."""
+    clock.drift(math.copysign(0.5, by))
+
+
+@of_every_kind
+@pytest.mark.parametrize("by", [-3600, -1e-9, 0, 1e-9, 3600])
+@pytest.mark.parametrize("move", [step, suspend, drift])
+def test_a_timer_is_due_at_its_nanosecond(move: Hand, by: float, kind: type[PidTimerServer] | None) -> None:
+    """A worker is reaped at the nanosecond at which it is due, not one sooner, whatever the wall does meanwhile."""
+    with watched(kind) as worker:
+        worker.client.acquire("s", worker.clock.time() + 9)
+        worker.clock.advance(2)
+        move(worker.clock, by)
+        worker.clock.advance_ns(7 * SECOND - 1)
+        alive = [worker.is_alive]
+        worker.clock.advance_ns(1)
+        alive.append(worker.is_alive)
+
+    assert alive == [True, False]
+
+
+@of_every_kind
+@pytest.mark.parametrize(("early", "alive"), [(-1, False), (0, False), (1, True)])
+def test_a_release_by_a_nanosecond(early: int, alive: bool, kind: type[PidTimerServer] | None) -> None:  # noqa: FBT001 - a parameter
+    """A release a nanosecond before the expiration wins; at it or after it the worker has been reaped."""
+    with watched(kind) as worker:
+        worker.client.acquire("s", worker.clock.time() + 9)
+        worker.clock.advance_ns(9 * SECOND - early)
+        worker.client.release("s")
+        worker.clock.advance(60)
+
+        assert worker.is_alive == alive
+
+
+@of_every_kind
+def test_ten_tenths_of_a_second_fire_a_timer_of_one(kind: type[PidTimerServer] | None) -> None:
+    """A timer of a second is due after ten advances of a tenth, exactly: not after nine, not after eleven."""
+    alive = []
+    with watched(kind) as worker:
+        worker.client.acquire("s", worker.clock.time() + 1)
+        for _ in range(10):
+            worker.clock.advance(0.1)
+            alive.append(worker.is_alive)
+
+    assert alive == [True] * 9 + [False]
+
+
+@pytest.mark.timeout(60)
+def test_a_hundred_thousand_workers_are_reaped() -> None:
+    """Each of 100,000 workers that hang at once is reaped at its instant, in the order of the expirations."""
+    number = 100_000
+    with simulated_world() as world:
+        now = world.clock.time()
+        for worker in range(number):
+            world.client(worker).acquire("s", now + 1 + worker % 7)
+        world.clock.advance(1)
+        first = len(world.server.reaped)
+        world.clock.advance(6)
+        reaped = world.server.reaped
+
+    assert first == len(range(0, number, 7))
+    assert reaped == sorted(range(number), key=lambda worker: worker % 7)
