@@ -38,19 +38,21 @@ def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
     assert int(local.split()[-3]) >= 30
     assert local.endswith("real SIGKILLs")
     assert table[0].split() == ["invariant", "exercised", "worst", "/", "allowed", "verdict"]
-    assert [line.split()[0] for line in table[1:9]] == [
+    assert [line.split()[0] for line in table[1:11]] == [
         "no-early-reap",
         "release-wins",
         "right-set",
+        "right-incarnation",
         "silent-after-stop",
         "reaped-once",
         "dead-stay-dead",
         "reaped-in-time",
+        "failed-reap-retried",
         "nothing-left",
     ]
-    assert all(line.split()[-1] == "holds" for line in table[1:9])
-    assert table[9].startswith("Every invariant held: 600 schedules, ")
-    assert table[9].endswith(" Nothing left behind.")
+    assert all(line.split()[-1] == "holds" for line in table[1:11])
+    assert table[11].startswith("Every invariant held: 600 schedules, ")
+    assert table[11].endswith(" Nothing left behind.")
     assert "local: 50 of 100 schedules" in done.stderr.splitlines()
     assert list(tmp_path.iterdir()) == []
 

@@ -328,6 +328,11 @@ TABLE = [
         ["silent-after-stop"],
         StopsWithoutWaiting,
     ),
+    Row(
+        Schedule([Acquire(0, "s", after=5), Acquire(1, "t", after=5), SlowReap(0, 6), Release(1, "t", gap=8)]),
+        ["release-wins"],
+        ReapsByAnOldList,
+    ),
     # What becomes of the clocks
     Row(Schedule([Acquire(0, "s", after=9), StepWall(5, gap=2)]), ["no-early-reap"], GoesByTheWall),
     Row(Schedule([Acquire(0, "s", after=9), StepWall(-5, gap=2)]), ["reaped-in-time"], GoesByTheWall),

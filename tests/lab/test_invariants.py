@@ -68,9 +68,9 @@ class Story(Recorder):
         self.died(0, how)
         return self
 
-    def again(self) -> Self:
-        """Starts worker 0 anew."""
-        self.started(0)
+    def again(self, bears: tuple[int, int] | None = None) -> Self:
+        """Starts worker 0 anew, with a pid of its own or that of another life."""
+        self.started(0, bears)
         return self
 
     def did(self, kind: Callable[..., object], *values: object) -> Self:
@@ -139,6 +139,10 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
         lambda: Story().at(3).attempt("reaped").at(4).acquire(90),
         "right-set: worker 0 was reaped at t=3, and never held a timer",
     ),
+    "right-incarnation": (
+        lambda: Story().acquire(5).at(1).die("sigkill").again((0, 0)).at(5).attempt("reaped"),
+        "right-incarnation: worker 0 was to be reaped at t=5, for a timer of worker 0, which bore its pid before",
+    ),
     "silent-after-stop": (
         lambda: Story().acquire(5).at(4).stop().at(5).attempt("reaped"),
         "silent-after-stop: worker 0 was reaped at t=5, and stop had returned at t=4",
@@ -163,6 +167,14 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
         lambda: Story(Contract(reap_within=10)).acquire(5).at(16).attempt("reaped"),
         "reaped-in-time: worker 0 was due at t=5, had to be reaped by t=15, and was reaped at t=16",
     ),
+    "failed-reap-retried, at once": (
+        lambda: Story().acquire(5).at(5).attempt("failed").attempt("failed").at(6).attempt("reaped"),
+        "failed-reap-retried: worker 0: a reap failed at t=5, and was tried again at once",
+    ),
+    "failed-reap-retried, late": (
+        lambda: Story(Contract(reap_within=3)).acquire(5).at(5).attempt("raised").at(7).attempt("reaped"),
+        "failed-reap-retried: worker 0: a reap failed at t=5, and was not tried again by t=6",
+    ),
     "nothing-left": (
         lambda: Story().at(9).did(Left, "thread 'watchdog'"),
         "nothing-left: thread 'watchdog' outlived the run",
@@ -184,6 +196,16 @@ RULES = {
 
 HOLDING: dict[str, tuple[Callable[[], Story], str, int]] = {
     "reaped at the expiration": (lambda: Story().acquire(5).at(5).attempt("reaped"), "no-early-reap", 1),
+    "a failed reap tried again in time": (
+        lambda: Story().acquire(5).at(5).attempt("failed").at(6).attempt("reaped"),
+        "failed-reap-retried",
+        1,
+    ),
+    "the next bearer of a pid for a timer of its own": (
+        lambda: Story().acquire(5).at(1).die("exit").again((0, 0)).acquire(9).at(9).attempt("reaped"),
+        "right-incarnation",
+        1,
+    ),
     "one scope due, one not": (
         lambda: Story().acquire(5).acquire(50, "s1").at(5).attempt("reaped"),
         "no-early-reap",
@@ -289,10 +311,12 @@ def test_the_cases_of_every_invariant_are_counted() -> None:
         "no-early-reap": 2,
         "release-wins": 2,
         "right-set": 4,
+        "right-incarnation": 0,
         "silent-after-stop": 1,
         "reaped-once": 1,
         "dead-stay-dead": 1,
         "reaped-in-time": 1,
+        "failed-reap-retried": 0,
         "nothing-left": 2,
     }
 
@@ -341,10 +365,12 @@ def test_each_violation_is_a_class_of_its_own() -> None:
         "no-early-reap": "NoEarlyReap",
         "release-wins": "ReleaseWins",
         "right-set": "RightSet",
+        "right-incarnation": "RightIncarnation",
         "silent-after-stop": "SilentAfterStop",
         "reaped-once": "ReapedOnce",
         "dead-stay-dead": "DeadStayDead",
         "reaped-in-time": "ReapedInTime",
+        "failed-reap-retried": "FailedReapRetried",
         "nothing-left": "NothingLeft",
     }
     for entry in INVARIANTS.values():
@@ -360,11 +386,20 @@ def test_every_statement_is_a_sentence() -> None:
 
 def test_the_harm_of_each_invariant() -> None:
     """What kills the healthy, what spares the hung and what leaves things behind."""
-    kills = ["no-early-reap", "release-wins", "right-set", "silent-after-stop", "reaped-once", "dead-stay-dead"]
+    kills = [
+        "no-early-reap",
+        "release-wins",
+        "right-set",
+        "right-incarnation",
+        "silent-after-stop",
+        "reaped-once",
+        "dead-stay-dead",
+    ]
 
     assert {name: entry.harm for name, entry in INVARIANTS.items()} == {
         **dict.fromkeys(kills, Harm.KILLS_THE_HEALTHY),
         "reaped-in-time": Harm.SPARES_THE_HUNG,
+        "failed-reap-retried": Harm.SPARES_THE_HUNG,
         "nothing-left": Harm.LEAVES_THINGS_BEHIND,
     }
 

@@ -244,16 +244,6 @@ def reaped_in_time(account: Account) -> Cases:
             yield Breach(duty.by, duty.guard.life, _late(account, duty, reaped), "MUST have been reaped by now")
 
 
-@invariant(Harm.LEAVES_THINGS_BEHIND)
-def nothing_left(account: Account) -> Cases:
-    """No zombie, orphan, thread, descriptor, FIFO or table entry outlives the run."""
-    left = account.record.of(Left)
-    if not left:
-        yield None
-    for event in left:
-        yield Breach(event.at, None, f"{event.what} outlived the run", "MUST NOT be left")
-
-
 @invariant(Harm.SPARES_THE_HUNG)
 def failed_reap_retried(account: Account) -> Cases:
     """After a reap that failed or raised another comes within `retry_within`, for the same timer never at once."""
@@ -282,6 +272,16 @@ def failed_reap_retried(account: Account) -> Cases:
                     "MUST have been tried again",
                 )
                 break
+
+
+@invariant(Harm.LEAVES_THINGS_BEHIND)
+def nothing_left(account: Account) -> Cases:
+    """No zombie, orphan, thread, descriptor, FIFO or table entry outlives the run."""
+    left = account.record.of(Left)
+    if not left:
+        yield None
+    for event in left:
+        yield Breach(event.at, None, f"{event.what} outlived the run", "MUST NOT be left")
 
 
 def judge(account: Account) -> tuple[list[InvariantViolation], dict[str, int]]:

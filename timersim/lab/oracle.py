@@ -73,7 +73,7 @@ class Account:
     pauses: list[Absence] = field(default_factory=list)
     stops: list[Absence] = field(default_factory=list)
     crashes: list[Instant] = field(default_factory=list)
-    caught: list[Absence] = field(default_factory=list)
+    caught: dict[Life, list[Absence]] = field(default_factory=lambda: defaultdict(list))
     caught_at: list[tuple[int, Instant]] = field(default_factory=list)
     pids: dict[Life, Life] = field(default_factory=dict)
 
@@ -113,9 +113,9 @@ class Account:
     def may_reap(self, life: Life, at: Instant) -> bool:
         """Returns whether a reap then is allowed: some acquire is due, and nothing superseded it before.
 
-        A tie is allowed. A server that was caught as it was about to reap decided before.
+        A tie is allowed. A server that was caught as it was about to reap that life decided before.
         """
-        decided = [at, *(begin for begin, end in self.caught if begin <= at <= self.resume(end))]
+        decided = [at, *(begin for begin, end in self.caught.get(life, ()) if begin <= at <= self.resume(end))]
         return any(
             guard.superseded >= instant - self.contract.transit
             for instant in decided
@@ -206,7 +206,9 @@ def read(record: Record) -> Account:
                 end = min([until, *(e.at for e in record.events[position:] if isinstance(e, ServerCrashed))])
                 account.pauses.append((at, end))
                 if within == "reaping":
-                    account.caught.append((at, end))
+                    victim = next((e for e in record.events[position:] if isinstance(e, Attempted)), None)
+                    if victim is not None and victim.worker is not None and victim.incarnation is not None:
+                        account.caught[victim.worker, victim.incarnation].append((at, end))
                     account.caught_at.append((position, end))
             case Started(_, worker, incarnation, bears) if bears is not None:
                 account.pids[worker, incarnation] = account.pid(bears)

@@ -12,6 +12,7 @@ from timersim.lab.operations import Operation, Reuse, ScheduleError, Start, from
 class Schedule(Sequence[Operation]):
     """Operations in order; what an experiment runs.
 
+    >>> from timersim.lab import Acquire, Release
     >>> Schedule([Acquire(0, "load", after=5), Release(0, "load", gap=1)])
     Schedule([Acquire(0, "load", after=5), Release(0, "load", gap=1)])
     """

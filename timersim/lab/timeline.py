@@ -180,10 +180,12 @@ _DEATHS = {"reaped": "reaped", "exit": "exits", "sigkill": "crashes: sigkill", "
 
 
 def _is_of_one_piece(previous: Event | None, event: Event) -> bool:
-    """Returns whether two events stand in one row: a request that arrives at once, a reap and its death."""
+    """Returns whether two events stand in one row: a request and what becomes of it at once, a reap and its death."""
     match previous, event:
         case Sent(at, number), Arrived(then, arrived):
             return at == then and number == arrived
+        case Sent(at, number), Meddled(then, meddled, _, _):
+            return at == then and number == meddled
         case Attempted(_, worker, _, _, "reaped"), Died(_, dead, _, "reaped"):
             return worker == dead
         case _:
