@@ -441,6 +441,16 @@ def test_a_delay_goes_on_while_its_worker_is_stopped(any_queue: ToldQueue, resum
     assert any_queue.told[-1] == (arrives, "arrived", "a", 0)
 
 
+def test_a_stopped_worker_may_be_told_of_a_delay(any_queue: ToldQueue) -> None:
+    """What is put while its worker is stopped, to be delayed, arrives when the delay is over."""
+    any_queue.pause(1)
+    any_queue.delay_next(5, 1)
+    put(any_queue, 1, "a")
+    any_queue.resume(1)
+
+    assert arrivals(any_queue, 4, 5, 6) == {4: [], 5: ["a"], 6: []}
+
+
 @pytest.mark.parametrize(("resumed", "arrives"), [(4, 5), (5, 5), (6, 6)])
 def test_who_is_stopped_within_a_stall_keeps_the_lock_until_it_goes_on(
     queue: ToldQueue, resumed: int, arrives: int
