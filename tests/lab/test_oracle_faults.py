@@ -286,7 +286,7 @@ def test_who_was_caught_before_the_expiration_decided_nothing() -> None:
 
 @pytest.mark.parametrize(("next_pause", "last"), [(9, 12), (8, 12), (10, 9)])
 def test_a_pause_at_the_resume_puts_off_the_reap_that_was_decided(next_pause: Instant, last: Instant) -> None:
-    """Where another pause covers the resume, the reap that was decided may come at its end; not where it begins later."""
+    """Where another pause covers the resume, a decided reap may come at its end; not where it begins later."""
     account = FaultStory().acquire(5).at(5).caught(9).at(6).release().at(next_pause).pause(12).account()
 
     assert may(account, last, last + 1) == [True, False]
