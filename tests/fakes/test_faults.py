@@ -741,6 +741,16 @@ def answers(reap: FaultyReaper, *workers: int) -> list[object]:
     return ends
 
 
+def ending(ended: list[int]) -> Callable[[int], bool]:
+    """Returns a reaper that notes whom it ends."""
+
+    def end(worker: int) -> bool:
+        ended.append(worker)
+        return True
+
+    return end
+
+
 def test_without_a_fault_the_reaper_reaps(clock: VirtualClock) -> None:
     """A reap does what the given reaper does, and where none is given succeeds."""
     asked: list[int] = []
@@ -756,7 +766,7 @@ def test_without_a_fault_the_reaper_reaps(clock: VirtualClock) -> None:
 def test_a_reap_that_fails_ends_nobody(clock: VirtualClock) -> None:
     """The next reaps fail, as many as were said, and the reaper is not asked; the one after them reaps."""
     ended: list[int] = []
-    reap = FaultyReaper(clock, lambda worker: not ended.append(worker))
+    reap = FaultyReaper(clock, ending(ended))
     reap.fail_next(times=2)
 
     assert (answers(reap, 1, 2, 3), ended) == ([False, False, True], [3])
@@ -774,7 +784,7 @@ def test_one_reap_fails_unless_said_otherwise(clock: VirtualClock) -> None:
 def test_a_reap_raises_what_it_is_told(clock: VirtualClock) -> None:
     """The error that was given is raised as it is, and nobody is ended."""
     ended: list[int] = []
-    reap, error = FaultyReaper(clock, lambda worker: not ended.append(worker)), OSError("no leave")
+    reap, error = FaultyReaper(clock, ending(ended)), OSError("no leave")
     reap.raise_next(error)
 
     with pytest.raises(OSError, match=r"^no leave$") as raised:

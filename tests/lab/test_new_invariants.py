@@ -146,7 +146,7 @@ def test_the_former_bearer_may_be_found_gone() -> None:
 
 
 def test_without_a_pid_that_was_passed_on_there_is_no_case() -> None:
-    """Where each life has a pid of its own no reap can be of the wrong incarnation, a new life of the worker included."""
+    """Where each life has a pid of its own no reap can be of the wrong incarnation, nor of its next life."""
     story = ReapStory().acquire(5).at(2).die("exit")
     story.started(0)
 
@@ -218,7 +218,7 @@ def test_the_release_of_another_timer_is_no_leave_to_try_at_once() -> None:
 
 @pytest.mark.parametrize(("at", "headlines"), [(7, []), (8, []), (9, [LATE])])
 def test_a_timer_that_is_released_needs_no_other_reap(at: Instant, headlines: list[str]) -> None:
-    """What is released before the retry is owed, or in that tick, need not be tried again; a tick later it had to be."""
+    """What is released before the retry is owed, or in that tick, need not be tried again; a tick later it had."""
     assert retry_verdict(failed().at(at).release()) == (headlines, len(headlines))
 
 
