@@ -170,6 +170,8 @@ class FaultyRequestQueue(MemoryRequestQueue):
         buffer = self._buffers.get(worker_id)
         if buffer and buffer[0].not_before <= self.clock.monotonic():
             self._go_on(worker_id)
+        elif buffer:
+            self._write(worker_id)
 
     def forget(self, worker_id: Hashable, *, flush: bool = False) -> None:
         """Takes note of a worker's end: what lies in its buffer is lost, unless it could `flush` it.
