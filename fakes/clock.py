@@ -60,14 +60,14 @@ class VirtualClock(Hands, Clock):
         """Lets `nanoseconds` pass, as `advance` does."""
         if nanoseconds < 0:
             raise ValueError(f"time can't go backwards: advance_ns({nanoseconds!r})")
-        self._run(self._now + nanoseconds)
+        self._run(self._now + nanoseconds, with_driver=True)
 
     def advance_to(self, instant: float) -> None:
         """Lets time pass until the monotonic `instant`, in seconds."""
         target = nanoseconds(instant)
         if target < self._now:
             raise ValueError(f"time can't go backwards: advance_to({instant!r}) at {self.monotonic()!r}")
-        self._run(target)
+        self._run(target, with_driver=True)
 
     def step(self) -> bool:
         """Jumps to the next due instant and runs what is due; returns False where nothing is."""

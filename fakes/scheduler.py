@@ -62,6 +62,13 @@ class Scheduler(ABC):
         self._fired = self._turned = 0
         self._compact_at = 64
         self._on_jump: Callable[[], None] | None = None
+        self.choose: Callable[[int], int] | None = None
+        """Which of `n` alternatives at one instant goes first: `choose(n)`, modulo n; None, as 0 always: the eldest.
+
+        It is asked where n > 1: for tasks that are ready, those of paused groups left out; for what is due; and for
+        what is due when an advance ends, where the last alternative is the driver, who called it: it then goes on
+        first, and what is due waits for the next advance.
+        """
 
     def spawn(self, target: Callable[[], object], *, name: str, daemon: bool = True) -> VirtualTask:
         self._refuse_the_muted()
@@ -132,8 +139,11 @@ class Scheduler(ABC):
         """Ends every task; each unwinds."""
         self._end_all(list(self._tasks))
 
-    def _run(self, target: int | None, until: Callable[[], object] | None = None) -> bool:
-        """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does."""
+    def _run(self, target: int | None, until: Callable[[], object] | None = None, *, with_driver: bool = False) -> bool:
+        """Runs the world to `target` (None: to the end), or until `until()` holds; returns whether it does.
+
+        `with_driver` makes the caller an alternative to what is due at `target`.
+        """
         self._enter()
         try:
             while True:
@@ -143,23 +153,34 @@ class Scheduler(ABC):
                 due = self._next_due()
                 if due is None or (target is not None and due > target):
                     break
-                self._fire(due)
+                if self.choose is None:
+                    self._fire(due, heapq.heappop(self._heap)[2])
+                elif not self._fire_chosen(self.choose, due, with_driver=with_driver and due == target):
+                    break
             if target is not None and target > self._now:
                 self._jump(target)
             return until is not None and bool(until())
         finally:
             self._running = False
 
-    def _fire(self, due: int) -> None:
-        """Sets the clock to the next due instant and lets happen what is due first."""
+    def _fire(self, due: int, timed: Timed) -> None:
+        """Sets the clock to the next due instant and lets happen what is due then."""
         if due > self._now:
             self._jump(due)
         self._fired += 1
-        _, _, timed = heapq.heappop(self._heap)
         timed._due = None
         if self._fired > MAX_FIRED:
             raise SpinError(f"spins: {MAX_FIRED} things fell due at t={due / SECOND!r}; the next is {timed.name!r}")
         timed._fire()
+
+    def _fire_chosen(self, choose: Callable[[int], int], due: int, *, with_driver: bool) -> bool:
+        """Lets happen what is chosen of that which is due at an instant; returns False where that is the driver."""
+        tied = sorted(entry for entry in self._heap if entry[0] == due and entry[2]._due == entry[1])
+        alternatives = len(tied) + with_driver
+        chosen = choose(alternatives) % alternatives if alternatives > 1 else 0
+        if chosen < len(tied):
+            self._fire(due, tied[chosen][2])
+        return chosen < len(tied)
 
     def _jump(self, instant: int) -> None:
         """Sets the clock to a later instant, and the other hands with it."""
@@ -192,11 +213,21 @@ class Scheduler(ABC):
 
     def _run_next(self) -> None:
         """Lets the first of the ready tasks have its turn, or keeps it for when its group resumes."""
+        if self.choose is not None and len(self._ready) > 1:
+            self._choose_ready(self.choose)
         task = self._ready.popleft()
         if task.group is not None and task.group.paused:
             task.group.deferred.append(task)
         elif task._alive:
             self._turn(task)
+
+    def _choose_ready(self, choose: Callable[[int], int]) -> None:
+        """Puts the chosen of the tasks that can run before the others."""
+        able = [task for task in self._ready if task._alive and (task.group is None or not task.group.paused)]
+        if len(able) > 1:
+            task = able[choose(len(able)) % len(able)]
+            self._ready.remove(task)
+            self._ready.appendleft(task)
 
     def _turn(self, task: VirtualTask) -> None:
         """Lets the task run until it blocks or ends."""
@@ -326,7 +357,7 @@ class Scheduler(ABC):
         """Ends a muted task that asks for more; one that asks again and again has no more turn."""
         task._answers += 1
         if task._answers > MAX_DEATHS:
-            _give_up_turn(task._greenlet)
+            task._greenlet.parent.switch()  # type: ignore[union-attr]  # as in _park
         raise GreenletExit
 
     def _block(self, task: VirtualTask, timeout: float, what: str) -> object:
@@ -340,7 +371,7 @@ class Scheduler(ABC):
 
     def _park(self, task: VirtualTask, what: str) -> object:
         task.waits_for = what
-        _give_up_turn(task._greenlet)
+        task._greenlet.parent.switch()  # type: ignore[union-attr]  # who lets a task run is its parent
         if task._error is not None:
             error, task._error = task._error, None
             raise error
@@ -366,12 +397,6 @@ class Scheduler(ABC):
 
     def _describe_tasks(self) -> str:
         return ", ".join(map(repr, self._tasks)) or "there is no task"
-
-
-def _give_up_turn(body: greenlet) -> None:
-    parent = body.parent
-    assert parent is not None
-    parent.switch()
 
 
 def _nothing() -> None:

@@ -36,7 +36,7 @@ class Waiting(Scheduler):
             time.sleep(seconds)
         elif task is None:
             refuse_inside_a_loop()
-            self._run(self._now + nanoseconds(seconds))
+            self._run(self._now + nanoseconds(seconds), with_driver=True)
         elif seconds == 0:
             self._yield(task)
         else:
@@ -172,11 +172,11 @@ class Waiting(Scheduler):
             raise Deadlock(f"nothing can happen any more at t={self._now / SECOND!r}: {self._describe_tasks()}")
         return False
 
-    def _run(self, target: int | None, until: Callable[[], object] | None = None) -> bool:
+    def _run(self, target: int | None, until: Callable[[], object] | None = None, *, with_driver: bool = False) -> bool:
         owed = [what for owner, what in self._holds if owner is None]
         if owed:
             raise RuntimeError(f"time stands still while an answer is owed: {'; '.join(owed)}")
-        return super()._run(target, until)
+        return super()._run(target, until, with_driver=with_driver)
 
     def _look_around(self) -> None:
         self._ask_polls()
