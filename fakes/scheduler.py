@@ -12,6 +12,8 @@ from typing import NoReturn, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from timersim.fakes import hang_guard
+from timersim.fakes.hang_guard import HangError
 from timersim.fakes.tasks import TaskGroup, Timed, VirtualTask, current_group
 
 SECOND = 1_000_000_000
@@ -37,6 +39,7 @@ EXACT = 9_000_000
 
 
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=BaseException | None)
 
 
 class Deadlock(RuntimeError):
@@ -62,6 +65,7 @@ class Scheduler(ABC):
         self._fired = self._turned = 0
         self._compact_at = 64
         self._on_jump: Callable[[], None] | None = None
+        self._hang: tuple[VirtualTask | None, HangError] | None = None
         self.choose: Callable[[int], int] | None = None
         """Which of `n` alternatives at one instant goes first: `choose(n)`, modulo n; None, as 0 always: the eldest.
 
@@ -160,8 +164,10 @@ class Scheduler(ABC):
             if target is not None and target > self._now:
                 self._jump(target)
             return until is not None and bool(until())
+        except KeyboardInterrupt as interrupt:
+            raise self._hang_of(None, interrupt) from None
         finally:
-            self._running = False
+            self._leave()
 
     def _fire(self, due: int, timed: Timed) -> None:
         """Sets the clock to the next due instant and lets happen what is due then."""
@@ -197,6 +203,17 @@ class Scheduler(ABC):
         if self._running:
             raise RuntimeError("time is being advanced already: by a call of this clock")
         self._running = True
+        hang_guard.watch(self)
+
+    def _leave(self) -> None:
+        hang_guard.leave(self)
+        self._running = False
+        if self._hang is not None:
+            self._hang_of(None, HangError())
+
+    @abstractmethod
+    def _is_held_by(self, task: VirtualTask | None) -> bool:
+        """Returns whether the task, or the driver, is in a `hold` of its own."""
 
     def _settle(self) -> None:
         """Runs all that can run at this instant."""
@@ -279,10 +296,26 @@ class Scheduler(ABC):
             error = raised
         finally:
             self._current = outer
+        if self._hang is not None:
+            hang = self._hang_of(task, error)
+            if not body.dead and isinstance(hang, HangError):
+                self._end(task, hang)
+                return
+            error = hang
         if body.dead:
             self._bury(task, error)
         elif error is not None:
             raise error  # an interrupt that came when the task had given its turn back
+
+    def _hang_of(self, task: VirtualTask | None, error: _E) -> HangError | _E:
+        """Returns the HangError of a task that the guard has accused, in the place of what has come of it."""
+        if self._hang is None:
+            return error
+        hang_guard.disarm(self)
+        (accused, hang), self._hang = self._hang, None
+        if accused is not task:
+            return error
+        return hang if error is None else hang.with_traceback(error.__traceback__)
 
     def _bury(self, task: VirtualTask, error: BaseException | None) -> None:
         task._alive = False
@@ -302,11 +335,15 @@ class Scheduler(ABC):
     def _end_all(self, tasks: Sequence[VirtualTask]) -> None:
         """Unwinds each of the tasks, and raises the first error afterwards."""
         errors: list[BaseException] = []
-        for task in tasks:
-            try:
-                self._end(task)
-            except Exception as error:
-                errors.append(error)
+        hang_guard.watch(self)
+        try:
+            for task in tasks:
+                try:
+                    self._end(task)
+                except Exception as error:
+                    errors.append(error)
+        finally:
+            hang_guard.leave(self)
         if errors:
             raise errors[0]
 

@@ -163,7 +163,7 @@ class Waiting(Scheduler):
                         return False
                     self._run_held(fds, began + min(timeout, HOLD_LIMIT), is_final=timeout > HOLD_LIMIT)
             finally:
-                self._running = False
+                self._leave()
             return True
         target = None if math.isinf(timeout) else self._now + nanoseconds(timeout)
         if self._run(target, poll):
