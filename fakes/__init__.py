@@ -7,6 +7,8 @@ from timersim.lazy import attach
 if TYPE_CHECKING:
     from timersim.fakes.backend import SimulatedBackend
     from timersim.fakes.clock import VirtualClock
+    from timersim.fakes.faults import FaultyReaper, FaultyRequestQueue
+    from timersim.fakes.hang_guard import HangError
     from timersim.fakes.patched_time import patch_time
     from timersim.fakes.scheduler import Deadlock, SpinError
     from timersim.fakes.waiting import HoldTimeout
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Deadlock",
     "FakeWorkers",
+    "FaultyReaper",
+    "FaultyRequestQueue",
+    "HangError",
     "HoldTimeout",
     "SimulatedBackend",
     "SimulatedWorld",
@@ -32,6 +37,8 @@ __getattr__, __dir__ = attach(
     {
         "backend": ("SimulatedBackend",),
         "clock": ("VirtualClock",),
+        "faults": ("FaultyReaper", "FaultyRequestQueue"),
+        "hang_guard": ("HangError",),
         "patched_time": ("patch_time",),
         "scheduler": ("Deadlock", "SpinError"),
         "waiting": ("HoldTimeout",),

@@ -3,7 +3,6 @@
 Virtual time has one thread: who blocks outside of the clock, on a foreign lock, a socket or in a busy loop, blocks
 the whole world. One thread in a process watches the clocks that run; it comes with the first and goes after the last.
 """
-# ruff: noqa: TID251 - limits in real time, outside of virtual time
 
 import linecache
 import os
