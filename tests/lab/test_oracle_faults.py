@@ -261,7 +261,7 @@ def test_a_request_of_who_shares_no_pid_is_sure() -> None:
 )
 def test_who_was_caught_as_it_was_about_to_reap_decided_before(within: str, expected: list[bool]) -> None:
     """A server that was paused as it was about to reap may do so at its resume, though a release arrived meanwhile."""
-    account = FaultStory().acquire(5).at(5).caught(9, within).at(7).release().account()
+    account = FaultStory().acquire(5).at(5).caught(9, within).at(7).release().at(20).attempt("failed").account()
 
     assert may(account, 4, 5, 6, 7, 8, 9, 10) == expected
 
@@ -270,16 +270,27 @@ def test_who_was_caught_as_it_was_about_to_reap_decided_before(within: str, expe
 def test_what_was_released_before_the_server_was_caught_may_not_be_reaped(released: Instant, *, expected: bool) -> None:
     """A server that was caught at 5 saw what had arrived before; a release in that tick may have come after."""
     story = FaultStory().acquire(3)
-    account = (
-        story.at(4).release().at(5).caught(9) if released == 4 else story.at(5).caught(9).at(released).release()
-    ).account()
+    if released == 4:
+        story.at(4).release().at(5).caught(9)
+    else:
+        story.at(5).caught(9).at(released).release()
 
-    assert account.may_reap(LIFE, 9) is expected
+    assert story.at(20).attempt("failed").account().may_reap(LIFE, 9) is expected
+
+
+def test_who_was_caught_as_it_was_about_to_reap_one_had_decided_on_no_other() -> None:
+    """The pause excuses the reap that follows it, and no reap of another worker."""
+    story = FaultStory()
+    story.started(1)
+    story.acquire(5).at(5).caught(9).at(7).release().at(9)
+    story.add(Attempted, 1, 0, "worker 1", "reaped")
+
+    assert may(story.account(), 6, 7, 8, 9) == [True, True, False, False]
 
 
 def test_who_was_caught_before_the_expiration_decided_nothing() -> None:
     """A server that was caught before a timer was due cannot have decided to reap for it."""
-    account = FaultStory().acquire(5).at(4).caught(9).at(7).release().account()
+    account = FaultStory().acquire(5).at(4).caught(9).at(7).release().at(20).attempt("failed").account()
 
     assert may(account, 6, 7, 8, 9) == [True, True, False, False]
 
@@ -287,7 +298,19 @@ def test_who_was_caught_before_the_expiration_decided_nothing() -> None:
 @pytest.mark.parametrize(("next_pause", "last"), [(9, 12), (8, 12), (10, 9)])
 def test_a_pause_at_the_resume_puts_off_the_reap_that_was_decided(next_pause: Instant, last: Instant) -> None:
     """Where another pause covers the resume, a decided reap may come at its end; not where it begins later."""
-    account = FaultStory().acquire(5).at(5).caught(9).at(6).release().at(next_pause).pause(12).account()
+    account = (
+        FaultStory()
+        .acquire(5)
+        .at(5)
+        .caught(9)
+        .at(6)
+        .release()
+        .at(next_pause)
+        .pause(12)
+        .at(20)
+        .attempt("failed")
+        .account()
+    )
 
     assert may(account, last, last + 1) == [True, False]
 
@@ -308,9 +331,11 @@ def test_a_crash_before_or_after_a_pause_leaves_it_as_it_is() -> None:
 
 def test_who_was_killed_as_it_was_about_to_reap_reaps_no_more() -> None:
     """What a server had decided ends with it."""
-    account = FaultStory().acquire(5).at(5).caught(9).at(6).release().at(7).crash().start().account()
+    story = FaultStory().acquire(5).at(5).caught(9).at(6).release().at(7).crash().start()
+    account = story.at(20).attempt("failed").account()
 
-    assert (may(account, 6, 7, 8), account.caught) == ([True, True, False], [(5, 7)])
+    assert may(account, 6, 7, 8) == [True, True, False]
+    assert dict(account.caught) == {LIFE: [(5, 7)]}
 
 
 # Crashes
