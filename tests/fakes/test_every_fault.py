@@ -72,6 +72,7 @@ from timersim.lab import (
     run,
 )
 from timersim.lab.operations import OPERATIONS
+from timersim.lab.record import Attempted
 from timersim.memory_timer import MemoryTimerServer
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
@@ -573,3 +574,12 @@ def test_a_hundred_thousand_workers_are_reaped() -> None:
 
     assert first == len(range(0, number, 7))
     assert reaped == sorted(range(number), key=lambda worker: worker % 7)
+
+
+def test_a_run_lasts_until_a_timer_is_due_by_a_clock_that_loses() -> None:
+    """A wall clock that loses a tenth puts off a request that waits: the run goes on until it is due."""
+    late = [Drift(-100), CrashServer(), Acquire(0, "s0", after=11), RestartServer(gap=11), Exit(0)]
+    trace = run(Schedule(late), SimulatedBackend())
+
+    assert (trace.violations, trace.end) == ([], 14)
+    assert [(attempt.at, attempt.outcome) for attempt in trace.of(Attempted)] == [(12.1, "gone")]

@@ -170,24 +170,6 @@ def test_a_step_does_not_end_a_drift(registered: Instant, expected: Window) -> N
 # How far behind
 
 
-@pytest.mark.parametrize(
-    ("events", "least"),
-    [
-        ([], 0),
-        ([WallStepped(1, 5)], 0),
-        ([WallStepped(1, -5)], -5),
-        ([WallStepped(1, -5), WallStepped(2, 9)], -5),
-        ([WallStepped(1, 5), WallStepped(2, -8)], -3),
-        ([WallDrifts(10, -100), WallDrifts(20, 0)], -1),
-        ([WallDrifts(10, -100), WallStepped(20, 9)], -1),
-        ([WallDrifts(10, 100), WallDrifts(20, 0)], 0),
-    ],
-)
-def test_the_least_is_how_far_it_ever_was_behind(events: list[Event], least: Instant) -> None:
-    """The least that the wall clock was ahead is below 0 where it was behind, and 0 where it never was."""
-    assert WallHand(events).least() == least
-
-
 # In a run
 
 

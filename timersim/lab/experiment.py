@@ -181,11 +181,11 @@ MARGIN = 1
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:
     """Returns the whole tick by which everything that the world did must have had its effect, a retry included."""
     latest: Instant = 0
-    behind = -WallHand(recorder.events).least()
-    for event in recorder.events:
+    hand, now = WallHand(recorder.events), recorder.now()
+    for index, event in enumerate(recorder.events):
         match event:
-            case Sent(_, _, _, _, _, expiration) if expiration is not None:
-                latest = max(latest, expiration + behind)
+            case Sent(at, _, _, _, _, expiration) if expiration is not None:
+                latest = max(latest, hand.window(expiration, (index, at), now)[1])
             case ServerPaused(_, until) | Meddled(_, _, _, until):
                 latest = max(latest, until)
             case ServerStarted(at) | ServerStopping(at) | Arrived(at):

@@ -55,10 +55,6 @@ class WallHand:
         slack = SLACK if any(change.rate for change in before) else 0
         return rounded(expiration - max(hands) - slack), rounded(expiration - min(hands) + slack)
 
-    def least(self) -> Instant:
-        """Returns the least that it was ahead at a change; 0 where it never was behind."""
-        return min([0, *(min(change.before, change.ahead) for change in self._changes)])
-
     def _ahead(self, index: int, at: Instant) -> Instant:
         """Returns how far it was ahead at an instant, by the last change before the event with this index."""
         last = next((change for change in reversed(self._changes) if change.index < index), None)
