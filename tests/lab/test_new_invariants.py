@@ -89,6 +89,15 @@ def test_an_attempt_is_enough(outcome: str) -> None:
     assert incarnation_verdict(passed_on().at(5).attempt_on(1, outcome)) == ([wrong_incarnation(5)], 1)
 
 
+def test_the_headline_names_who_bore_the_pid_before() -> None:
+    """The headline tells apart who was to be reaped and for whom."""
+    story = ReapStory()
+    story.started(3)
+    story.acquire(5, worker=3).at(2).reuse(1, of=(3, 0)).at(5).attempt_on(1, "reaped")
+
+    assert incarnation_verdict(story) == ([wrong_incarnation(5).replace("worker 0", "worker 3")], 1)
+
+
 def test_every_later_bearer_is_safe() -> None:
     """The third bearer of a pid is no more to be reaped for the first one's timer than the second."""
     story = passed_on().at(3).reuse(2, of=NEXT).at(5).attempt_on(2, "reaped")
@@ -290,6 +299,13 @@ def test_what_did_not_fail_is_not_tried_again(outcome: str) -> None:
         story.die("exit")
 
     assert retry_verdict(story.at(5).attempt_on(0, outcome)) == ([], 0)
+
+
+def test_a_second_reap_of_who_was_reaped_is_no_retry() -> None:
+    """What is attempted again after a reap that did not fail is no matter of retries."""
+    story = ReapStory(LENIENT).acquire(5).at(5).attempt_on(0, "reaped").attempt_on(0, "reaped")
+
+    assert retry_verdict(story) == (["reaped-once: worker 0 was reaped at t=5, and again at t=5"], 0)
 
 
 def test_who_is_never_reaped_breaks_both() -> None:
