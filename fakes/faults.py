@@ -3,6 +3,8 @@
 import math
 from collections import deque
 from collections.abc import Callable, Hashable
+from itertools import count
+from operator import itemgetter
 from typing import Any, Literal
 
 from timersim.api import TimerRequest
@@ -38,10 +40,22 @@ def _truncated(request: TimerRequest) -> TimerRequest:
 class _Letter:
     """A request on its way, with what is to happen to it."""
 
-    __slots__ = ("again", "corruption", "crash", "crash_at", "dropped", "not_before", "overtaken", "request", "stall")
+    __slots__ = (
+        "again",
+        "corruption",
+        "crash",
+        "crash_at",
+        "dropped",
+        "not_before",
+        "overtaken",
+        "request",
+        "serial",
+        "stall",
+    )
 
-    def __init__(self, request: TimerRequest) -> None:
+    def __init__(self, request: TimerRequest, serial: int) -> None:
         self.request = request
+        self.serial = serial
         self.dropped = False
         self.corruption: Corruption | None = None
         self.not_before = -math.inf
@@ -79,6 +93,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
         self._stopped: set[Any] = set()
         self._is_held = False
         self._losses = 0
+        self._serials = count()
         self._lock: Any = _NOBODY
 
     def put(self, request: TimerRequest) -> None:
@@ -158,7 +173,9 @@ class FaultyRequestQueue(MemoryRequestQueue):
     def release_held(self) -> None:
         """Lets what was held go on, in the order in which it was put."""
         self._is_held = False
-        self._write_all()
+        waiting = [(letter.serial, worker_id) for worker_id, buffer in self._buffers.items() for letter in buffer]
+        for _, worker_id in sorted(waiting, key=itemgetter(0)):
+            self._write(worker_id, 1)
 
     def pause(self, worker_id: Hashable) -> None:
         """Stops a worker, and the thread that writes for it."""
@@ -214,7 +231,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
         self._meddling.setdefault(worker_id, []).append(how)
 
     def _send(self, request: TimerRequest) -> None:
-        letter = _Letter(request)
+        letter = _Letter(request, next(self._serials))
         for whose in (None, request.worker_id):
             for how in self._meddling.pop(whose, ()):
                 how(letter)
@@ -240,10 +257,11 @@ class FaultyRequestQueue(MemoryRequestQueue):
         for worker_id in list(self._buffers):
             self._write(worker_id)
 
-    def _write(self, worker_id: Any) -> None:
-        """Writes what lies in a worker's buffer, as far as it can be written now."""
+    def _write(self, worker_id: Any, most: float = math.inf) -> None:
+        """Writes what lies in a worker's buffer, as far as it can be written now, `most` requests at most."""
         buffer = self._buffers.get(worker_id)
-        while buffer and self._may_write(worker_id):
+        while buffer and most > 0 and self._may_write(worker_id):
+            most -= 1
             letter = buffer[0]
             wait = letter.not_before - self.clock.monotonic()
             if wait > 0:
@@ -269,7 +287,10 @@ class FaultyRequestQueue(MemoryRequestQueue):
     def _crash(self, letter: _Letter, crash: Callable[[], object]) -> None:
         """Ends the worker; where it has come to the lock it takes it along."""
         letter.crash = None
-        if letter.crash_at != "buffered" and self._has_lock:
+        if not self._has_lock and letter.crash_at != "flushed":
+            self._buffers[letter.request.worker_id].popleft()  # a packet is sent whole, or not at all
+            self.on_fault("lost", letter.request, 0.0)
+        elif self._has_lock and letter.crash_at != "buffered":
             self._lock = letter.request.worker_id
         crash()
 
@@ -335,40 +356,35 @@ class FaultyReaper:
     def __init__(self, clock: VirtualClock, reaper: Callable[[Any], bool] = lambda worker_id: True) -> None:
         self._clock = clock
         self._reaper = reaper
-        self._faults: dict[Hashable, deque[Callable[[Any], bool | None]]] = {}
+        self._waits: dict[Hashable, deque[float]] = {}
+        self._outcomes: dict[Hashable, deque[Exception | None]] = {}
 
     def __call__(self, worker_id: Any) -> bool:
-        for whose in (worker_id, None):
-            faults = self._faults.get(whose)
-            while faults:
-                outcome = faults.popleft()(worker_id)
-                if outcome is not None:
-                    return outcome
-        return self._reaper(worker_id)
+        waits, outcomes = self._waits, self._outcomes
+        whose_waits = worker_id if waits.get(worker_id) else None
+        if waits.get(whose_waits):
+            seconds = waits[whose_waits].popleft()
+            self.on_wait(worker_id, seconds)
+            self._clock.sleep(seconds)
+        whose = worker_id if outcomes.get(worker_id) else None
+        if not outcomes.get(whose):
+            return self._reaper(worker_id)
+        error = outcomes[whose].popleft()
+        if error is not None:
+            raise error
+        return False
 
     def fail_next(self, times: int = 1, worker_id: Hashable = None) -> None:
         """Has the next reaps return False, and end nobody."""
-        self._inject(worker_id, times, lambda _: False)
+        self._outcomes.setdefault(worker_id, deque()).extend([None] * times)
 
     def raise_next(self, error: Exception, times: int = 1, worker_id: Hashable = None) -> None:
         """Has the next reaps raise `error`, and end nobody."""
-
-        def fail(_: Any) -> bool:
-            raise error
-
-        self._inject(worker_id, times, fail)
+        self._outcomes.setdefault(worker_id, deque()).extend([error] * times)
 
     def slow_next(self, seconds: float, times: int = 1, worker_id: Hashable = None) -> None:
-        """Has the next reaps take `seconds` until the worker is ended."""
-
-        def wait(reaped: Any) -> None:
-            self.on_wait(reaped, seconds)
-            self._clock.sleep(seconds)
-
-        self._inject(worker_id, times, wait)
+        """Has the next reaps take `seconds` longer, before anything else becomes of them."""
+        self._waits.setdefault(worker_id, deque()).extend([seconds] * times)
 
     def on_wait(self, worker_id: Any, seconds: float) -> None:
         """Is told of each reap that takes `seconds`, when it begins."""
-
-    def _inject(self, worker_id: Hashable, times: int, fault: Callable[[Any], bool | None]) -> None:
-        self._faults.setdefault(worker_id, deque()).extend([fault] * times)

@@ -350,10 +350,11 @@ def test_a_dead_worker_on_a_connection_of_its_own_silences_nobody(clock: Virtual
     queue = ToldQueue(clock, wire="sequenced")
     queue.crash_next(point, lambda: queue.forget(1), 1)
     put(queue, 1, "a")
-    take(queue)
+    assert take(queue) == (["a"] if point == "flushed" else [])
     put(queue, 2, "b")
+    put(queue, 1, "c")
 
-    assert arrivals(queue, 0, 3600) == {0: ["b"], 3600: []}
+    assert arrivals(queue, 0, 3600) == {0: ["b", "c"], 3600: []}
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -402,6 +403,16 @@ def test_what_is_held_is_meddled_with_as_ever(any_queue: ToldQueue) -> None:
     any_queue.release_held()
 
     assert arrivals(any_queue, 2, 4, 5) == {2: [], 4: [], 5: ["a", "c"]}
+
+
+def test_what_was_held_goes_in_the_order_of_its_putting(any_queue: ToldQueue) -> None:
+    """The requests of several workers are let go as they were put, not worker by worker."""
+    any_queue.hold()
+    for worker, scope in ((1, "a"), (2, "b"), (1, "c"), (3, "d"), (2, "e")):
+        put(any_queue, worker, scope)
+    any_queue.release_held()
+
+    assert take(any_queue) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_release_of_nothing_held_changes_nothing(any_queue: ToldQueue) -> None:
@@ -832,6 +843,14 @@ def test_a_slow_reap_takes_its_time_and_then_ends_the_worker(clock: VirtualClock
     reap(8)
 
     assert log == [(0, "waits 5 s for 7"), (5, "ends 7"), (True, "is gone"), (60, "ends 8")]
+
+
+def test_two_slow_reaps_are_slow_each(clock: VirtualClock) -> None:
+    """Each of several slow reaps takes its time, and no more."""
+    reap = FaultyReaper(clock)
+    reap.slow_next(5, times=2)
+
+    assert [(reap(1), clock.monotonic() - START) for _ in range(3)] == [(True, 5), (True, 10), (True, 10)]
 
 
 def test_a_slow_reap_can_fail(clock: VirtualClock) -> None:

@@ -164,7 +164,7 @@ def test_a_predecessor_is_due_from_its_expiration_until_it_is_superseded(at: Ins
     """What a former bearer of the pid held was due from its expiration on, up to the tick of what superseded it."""
     account = FaultStory(BY_PID).acquire(5).at(2).reuse().at(8).release(worker=1).account()
 
-    assert account.predecessor_was_due(NEXT, at) is expected
+    assert account.due_predecessor(NEXT, at) == (LIFE if expected else None)
 
 
 def test_nobody_is_its_own_predecessor_or_that_of_a_stranger() -> None:
@@ -173,8 +173,8 @@ def test_nobody_is_its_own_predecessor_or_that_of_a_stranger() -> None:
     story.started(2)
     account = story.account()
 
-    assert [account.predecessor_was_due(life, 6) for life in account.lives] == [False, True, False]
-    assert FaultStory().acquire(5).account().predecessor_was_due(LIFE, 6) is False
+    assert [account.due_predecessor(life, 6) for life in account.lives] == [None, LIFE, None]
+    assert FaultStory().acquire(5).account().due_predecessor(LIFE, 6) is None
 
 
 @pytest.mark.parametrize(("contract", "superseded"), [(Contract(), 4), (BY_SEQUENCE, math.inf)])

@@ -96,7 +96,7 @@ def no_early_reap(account: Account) -> Cases:
     """At a reap, some acquire of the victim has come due."""
     for life, reap in _reaps(account):
         arrived = account.arrived_guards(life, reap.at)
-        if not arrived or _is_for_another(account, life, reap.at):
+        if not arrived or _meant_for(account, life, reap.at):
             continue
         if account.due_guards(life, reap.at):
             yield None
@@ -115,7 +115,7 @@ def release_wins(account: Account) -> Cases:
     """At a reap for which acquires had come due, not all had been superseded by a request that arrived before."""
     for life, reap in _reaps(account):
         due = account.due_guards(life, reap.at)
-        if not due or (_is_for_another(account, life, reap.at) and not account.may_reap(life, reap.at)):
+        if not due or _meant_for(account, life, reap.at):
             continue
         if account.may_reap(life, reap.at):
             yield None
@@ -143,7 +143,7 @@ def right_set(account: Account) -> Cases:
             )
             continue
         life = attempt.worker, attempt.incarnation
-        if _is_for_another(account, life, attempt.at):
+        if _meant_for(account, life, attempt.at):
             continue
         if attempt.outcome != "reaped" or account.arrived_guards(life, attempt.at):
             yield None
@@ -161,14 +161,15 @@ def right_incarnation(account: Account) -> Cases:
     """No attempt on an incarnation for a request that arrived before it started or, with identity, of another."""
     for life in account.lives if account.pids else ():
         for attempt in account.attempts.get(life, ()):
-            if not _is_for_another(account, life, attempt.at):
+            former = _meant_for(account, life, attempt.at)
+            if former is None:
                 yield None
                 continue
             yield Breach(
                 attempt.at,
                 life,
                 f"worker {life[0]} was to be reaped at {at_text(attempt.at)}, for a timer of worker"
-                f" {account.pid(life)[0]}, which bore its pid before",
+                f" {former[0]}, which bore its pid before",
                 "MUST NOT: the timer is another's",
             )
 
@@ -311,11 +312,11 @@ def reap_instant(account: Account, guard: Guard) -> Instant | None:
     return death.at if death is not None and death.how == "reaped" else None
 
 
-def _is_for_another(account: Account, life: Life, at: Instant) -> bool:
-    """Returns whether what was attempted on a life was due for one that bore its pid before, and for itself not."""
-    if account.contract.identity == "pid" or not account.pids:
-        return False
-    return account.predecessor_was_due(life, at) and not account.may_reap(life, at)
+def _meant_for(account: Account, life: Life, at: Instant) -> Life | None:
+    """Returns for which former bearer of its pid an attempt on a life was due, that was not due for itself."""
+    if account.contract.identity == "pid" or not account.pids or account.may_reap(life, at):
+        return None
+    return account.due_predecessor(life, at)
 
 
 def _armed_between(account: Account, attempt: Attempted, following: Attempted) -> bool:

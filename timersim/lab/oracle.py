@@ -101,10 +101,13 @@ class Account:
         """Returns the first life that bore the pid of `life`, which stands for that pid."""
         return self.pids.get(life, life)
 
-    def predecessor_was_due(self, life: Life, at: Instant) -> bool:
-        """Returns whether a life that bore the same pid earlier was due then, and not superseded before."""
-        earlier = (o for o in self.guards if o != life and self.pids and self.pid(o) == self.pid(life))
-        return any(g.due <= at <= g.superseded for other in earlier for g in self.guards[other])
+    def due_predecessor(self, life: Life, at: Instant) -> Life | None:
+        """Returns a life that bore the same pid earlier, and was due then and not superseded before; None without."""
+        for other, guards in self.guards.items() if self.pids else ():
+            is_another = other != life and self.pid(other) == self.pid(life)
+            if is_another and any(guard.due <= at <= guard.superseded for guard in guards):
+                return other
+        return None
 
     def due_guards(self, life: Life, at: Instant) -> list[Guard]:
         """Returns the arrived guards of a life that had come due, superseded or not."""
