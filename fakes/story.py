@@ -4,7 +4,7 @@ from typing import Any
 
 from timersim.api import TimerRequest, shown
 from timersim.fakes.clock import VirtualClock
-from timersim.memory_timer import MemoryRequestQueue
+from timersim.fakes.faults import FaultyRequestQueue
 
 LONGEST = 200
 """How many lines are told; of a longer story the last ones."""
@@ -56,11 +56,11 @@ class Story:
         return f"{instant - self._began:.9g}"
 
 
-class ToldRequestQueue(MemoryRequestQueue):
-    """A queue in memory whose requests are told."""
+class ToldRequestQueue(FaultyRequestQueue):
+    """A queue whose requests are told, and can be made to go astray."""
 
     def __init__(self, story: Story) -> None:
-        super().__init__(clock=story.clock)
+        super().__init__(story.clock)
         self._story = story
 
     def put(self, request: TimerRequest) -> None:

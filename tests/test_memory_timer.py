@@ -145,7 +145,7 @@ def test_any_thread_may_put() -> None:
     taken: list[TimerRequest] = []
     limit = time.monotonic() + LIMIT
     while len(taken) < producers * each and time.monotonic() < limit:
-        taken += queue.get(7, timeout=LIMIT)
+        taken += queue.get(min(7, producers * each - len(taken)), timeout=LIMIT)
     for thread in threads:
         thread.join(LIMIT)
 

@@ -9,9 +9,9 @@ import pytest
 
 if TYPE_CHECKING:
     from timersim.backends import ProcessBackend
-    from timersim.fakes import SimulatedBackend, SimulatedWorld, VirtualClock
+    from timersim.fakes import FaultyRequestQueue, SimulatedBackend, SimulatedWorld, VirtualClock
     from timersim.lab import Backend
-    from timersim.memory_timer import MemoryRequestQueue, MemoryTimerClient
+    from timersim.memory_timer import MemoryTimerClient
     from timersim.pytest_saved import SavedFile
 
 MARKER = (
@@ -141,7 +141,7 @@ def patched_time(request: pytest.FixtureRequest, virtual_clock: "VirtualClock") 
 
 
 @pytest.fixture
-def timer_queue(timer_world: "SimulatedWorld") -> "MemoryRequestQueue":
+def timer_queue(timer_world: "SimulatedWorld") -> "FaultyRequestQueue":
     """The queue of `timer_world`."""
     return timer_world.queue
 
