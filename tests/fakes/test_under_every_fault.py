@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from timersim.reaper import ProcessReaper
 from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule
 
-NUMBER = int(os.environ.get("TIMERSIM_SCHEDULES", "500"))
+DEFAULT = 300
+
+NUMBER = int(os.environ.get("TIMERSIM_SCHEDULES", DEFAULT))
 """How many schedules are run on each server; `TIMERSIM_SCHEDULES=10000` for a long run."""
 
 ALL = Vocabulary(EVERYTHING)
@@ -46,17 +49,21 @@ def test_the_correct_servers_keep_their_contracts(backend: SimulatedBackend, par
         assert [(str(violation), number) for violation in trace.violations] == []
         assert run(schedule, backend).hash == trace.hash
         faults |= set(schedule.faults)
-    assert faults == {name for name, kind in OPERATIONS.items() if kind.fault} or NUMBER < 500
+    assert faults == {name for name, kind in OPERATIONS.items() if kind.fault} or NUMBER < DEFAULT
 
 
-HASHES = """
-import hashlib, logging
+HASHED = NUMBER if NUMBER > DEFAULT else 60
+"""How many schedules are run in another process."""
+
+HASHES = f"""
+import logging
 from tests.fakes.test_under_every_fault import hashes
 logging.disable()
-print(hashes(60))
+print(hashes({HASHED}))
 """
 
 
+@cache
 def hashes(number: int) -> str:
     """Returns the hash of the hashes of some runs on every backend."""
     told = hashlib.sha256()
@@ -75,6 +82,6 @@ def test_another_process_has_the_same_traces(hash_seed: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=60 + HASHED / 10,
     )
-    assert (done.stderr, done.stdout.strip()) == ("", hashes(60))
+    assert (done.stderr, done.stdout.strip()) == ("", hashes(HASHED))
