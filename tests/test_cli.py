@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-TIMERSIM = [sys.executable, "-c", "from timersim.cli import main; main()"]
+TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
+"""The command, which doesn't have the current folder in `sys.path`."""
 
 
 def timersim(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

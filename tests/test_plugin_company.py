@@ -1,6 +1,7 @@
 """The plugin in company: with the plugins that other people's suites use beside it."""
 
 import sys
+from collections import Counter
 
 import pytest
 
@@ -25,12 +26,14 @@ PROPERTIES = """
     @few
     @given(schedules(max_workers=2))
     def test_named(timer_backend, schedule):
-        run(schedule, timer_backend).check()
+        trace = run(schedule, timer_backend)
+        trace.check()
 
     @few
     @given(schedules(max_workers=2))
     def test_real(process_backend, schedule):
-        run(schedule, process_backend).check()
+        trace = run(schedule, process_backend)
+        trace.check()
 """
 
 
@@ -51,9 +54,15 @@ def test_each_worker_of_xdist_has_its_own_backends(pytester: pytest.Pytester) ->
     pytester.makepyfile(PROPERTIES)
     save_schedules(pytester, simulated="memory", real="local")
 
-    result = pytester.runpytest_subprocess(*STRICT, "-n", "4", "--dist", "each", "--timersim-backend", "local")
+    result = pytester.runpytest_subprocess(*STRICT, "-v", "-n", "4", "--dist", "each", "--timersim-backend", "local")
 
     assert outcome(result) == (0, {"passed": 16})
+    assert Counter(line.split()[-1].partition("::")[2] for line in result.outlines if " PASSED " in line) == {
+        "test_named[local]": 4,
+        "test_real": 4,
+        "simulated": 4,
+        "real": 4,
+    }
 
 
 def test_xdist_shares_out_what_we_collect(pytester: pytest.Pytester) -> None:
@@ -73,21 +82,24 @@ ASYNC = """
     def an_hour_later(timer_world):
         yield
         timer_world.clock.advance(3600)
-        assert timer_world.server.reaped == ["hung"]
+        assert timer_world.server.reaped == ["slow", "hung"]
 
     {mark}
     async def test_it(timer_world, an_hour_later):
         with timersim.expires(after=60, client=timer_world.client("quick")):
             await asyncio.sleep(0)
+        with timersim.expires(after=60, client=timer_world.client("slow")):
+            await asyncio.sleep(0)
+            timer_world.clock.advance(60)
         timer_world.client("hung").acquire("load", timer_world.clock.time() + 60)
         await asyncio.sleep(0)
-        assert timer_world.server.reaped == []
+        assert timer_world.server.reaped == ["slow"]
 """
 
 
 @pytest.mark.parametrize(("mode", "mark"), [("strict", "@pytest.mark.asyncio"), ("auto", "")])
 def test_a_coroutine_of_pytest_asyncio_has_a_world(pytester: pytest.Pytester, mode: str, mark: str) -> None:
-    """`expires` guards a block that awaits, and time passes once the loop has ended."""
+    """`expires` guards a block that awaits; time passes where the test says so, in its loop and once that has ended."""
     pytester.makepyfile(ASYNC.replace("{mark}", mark))
 
     result = pytester.runpytest_subprocess(*STRICT, "--asyncio-mode", mode)
@@ -148,17 +160,24 @@ def test_a_seed_gives_an_order(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROPERTIES, test_more="\n".join(f"def test_{n}(timer_world): pass" for n in range(6)))
     save_schedules(pytester, first="memory", second="memory", third="memory")
 
-    orders = [order(pytester, seed) for seed in (1, 1, 2)]
+    orders = [order(pytester, seed, "--collect-only", "-q") for seed in range(6)]
 
-    assert [len(set(each)) for each in orders] == [11, 11, 11]
-    assert orders[0] == orders[1] != orders[2]
+    assert [len(set(each)) for each in orders] == [11] * 6
+    assert order(pytester, 1, "-v") == orders[1]
+    assert len({tuple(map(is_saved, each)) for each in orders}) > 1
+    assert len({tuple(filter(is_saved, each)) for each in orders}) > 1
 
 
-def order(pytester: pytest.Pytester, seed: int) -> list[str]:
-    """Returns the tests in the order in which they passed."""
-    result = pytester.runpytest_subprocess("-v", *STRICT, f"--randomly-seed={seed}")
-    assert outcome(result) == (0, {"passed": 11})
-    return [line.split()[0] for line in result.outlines if " PASSED " in line]
+def is_saved(test: str) -> bool:
+    """Returns whether a test is a saved schedule."""
+    return ".timersim.json::" in test
+
+
+def order(pytester: pytest.Pytester, seed: int, *options: str) -> list[str]:
+    """Returns the tests in the order in which they would run or, with `-v`, have passed."""
+    result = pytester.runpytest_subprocess(*options, *STRICT, f"--randomly-seed={seed}")
+    assert result.ret == 0
+    return [line.split()[0] for line in result.outlines if "::" in line]
 
 
 def test_without_the_plugin_saved_schedules_are_files(pytester: pytest.Pytester) -> None:
@@ -191,6 +210,6 @@ def test_coverage_runs_through_workers_that_are_killed(pytester: pytest.Pytester
     name = pytester.path.name[:-1]
     assert (report.ret, report.errlines) == (0, [])
     assert [line.split() for line in report.outlines if line.endswith("%")] == [
-        [f"{name}.py", "12", "0", "100%"],
-        ["TOTAL", "12", "0", "100%"],
+        [f"{name}.py", "14", "0", "100%"],
+        ["TOTAL", "14", "0", "100%"],
     ]

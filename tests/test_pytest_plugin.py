@@ -54,6 +54,7 @@ def test_backends_go_with_given(pytester: pytest.Pytester) -> None:
         @settings(max_examples=25)
         @given(schedules(max_workers=2))
         def test_real(process_backend, schedule):
+            assert process_backend.is_real
             run(schedule, process_backend).check()
         """
     )
@@ -136,7 +137,7 @@ TIMELINE = [
 def section(result: pytest.RunResult, title: str) -> list[str]:
     """Returns the lines of a section of a failure's report."""
     lines = result.outlines
-    begin = next(n for n, line in enumerate(lines) if line.strip("-") == f" {title} ")
+    begin = next(n for n, line in enumerate(lines) if line.strip("-_") == f" {title} ")
     end = next(n for n in range(begin + 1, len(lines)) if lines[n].startswith(("---", "===", "___")))
     return lines[begin + 1 : end]
 
@@ -251,7 +252,8 @@ def test_a_server_of_the_users_is_saved_by_its_name(pytester: pytest.Pytester) -
         "contract": {"reap_within": 30},
     }
     assert section(result, "timersim") == [f"replay: timersim replay timersim-failures/{file.name}"]
-    replayed = pytester.run(sys.executable, "-m", "timersim", "replay", "timersim-failures")
+    # -I: the command itself doesn't have the current folder in sys.path, where pytester's PYTHONPATH puts it
+    replayed = pytester.run(sys.executable, "-I", "-m", "timersim", "replay", "timersim-failures")
     assert (replayed.ret, replayed.outlines[0].split()[1:]) == (1, ["STILL", "FAILS"])
     pytester.runpytest_subprocess("-q", "timersim-failures").assert_outcomes(failed=1)
 
@@ -322,23 +324,30 @@ def test_a_file_that_is_no_saved_schedule_is_an_error_in_a_line(pytester: pytest
     result = pytester.runpytest_subprocess("-q")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(['*odd.timersim.json is no saved schedule: it has no "timersim": 1'])
+    assert section(result, "ERROR collecting odd.timersim.json") == [
+        f'{pytester.path / "odd.timersim.json"} is no saved schedule: it has no "timersim": 1'
+    ]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "failed"),
-    [([], 0), (["timersim-failures"], 1), (["timersim-failures/case.timersim.json"], 1), (["."], 0)],
+    ("arguments", "expected"),
+    [
+        ([], {"passed": 1}),
+        (["timersim-failures"], {"failed": 1}),
+        (["timersim-failures/case.timersim.json"], {"failed": 1}),
+        (["."], {"passed": 1}),
+    ],
 )
-def test_what_was_dropped_is_collected_on_demand(pytester: pytest.Pytester, arguments: list[str], failed: int) -> None:
+def test_what_was_dropped_is_collected_on_demand(
+    pytester: pytest.Pytester, arguments: list[str], expected: dict[str, int]
+) -> None:
     """Where failures are saved by themselves they are tests only for who names them."""
     spec = {"name": "memory", "without": "reap-once"}
     case = SavedSchedule("case", ["reaped-once"], spec, Schedule([Acquire(0, "s0", after=0)]))
     case.save(pytester.path / "timersim-failures")
     pytester.makepyfile("def test_other(): pass")
 
-    outcomes = pytester.runpytest_subprocess("-q", *arguments).parseoutcomes()
-
-    assert outcomes.get("failed", 0) == failed
+    assert pytester.runpytest_subprocess("-q", *arguments).parseoutcomes() == expected
 
 
 def test_the_marker_and_the_ini_shape_worlds(pytester: pytest.Pytester) -> None:
@@ -359,12 +368,16 @@ def test_the_marker_and_the_ini_shape_worlds(pytester: pytest.Pytester) -> None:
             def test_one(self, timer_world):
                 assert shape(timer_world) == (30, 500.0)
 
+            @pytest.mark.timersim(start=1_000)
+            def test_both(self, timer_world):
+                assert shape(timer_world) == (30, 1_000)
+
             @pytest.mark.timersim(max_interval=5, start=2_000)
             def test_closer(self, timer_world):
                 assert shape(timer_world) == (5, 2_000)
         """
     )
-    pytester.runpytest_subprocess("-q", "--strict-markers").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-q", "--strict-markers").assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize(("marker", "value"), [("60", "60"), ("interval=60", "interval")])
@@ -390,23 +403,29 @@ def test_a_test_runs_on_each_backend_that_is_named(pytester: pytest.Pytester) ->
         @given(schedules(max_workers=2))
         def test_it(timer_backend, schedule):
             run(schedule, timer_backend).check()
+
+        def test_name(timer_backend, request):
+            assert timer_backend.name == request.node.callspec.id
         """
     )
-    assert ids(pytester) == ["test_it[memory]"]
-    assert ids(pytester, "--timersim-backend", "local", "--timersim-backend", "memory") == [
+    local, memory = ("--timersim-backend", "local"), ("--timersim-backend", "memory")
+    assert ids(pytester) == ["test_it[memory]", "test_name[memory]"]
+    assert ids(pytester, *local, *memory, *local) == [
         "test_it[local]",
+        "test_name[local]",
         "test_it[memory]",
+        "test_name[memory]",
     ]
-    pytester.runpytest_subprocess("-q", "--timersim-backend", "local").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-q", *local).assert_outcomes(passed=2)
     result = pytester.runpytest_subprocess("-q", "--timersim-backend", "abacus")
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["--timersim-backend abacus: there is no backend 'abacus'; there are memory, *"])
 
 
 def ids(pytester: pytest.Pytester, *arguments: str) -> list[str]:
-    """Returns the collected tests."""
-    lines = pytester.runpytest_subprocess("-q", "--collect-only", *arguments).outlines
-    return sorted(line.partition("::")[2] for line in lines if "::" in line)
+    """Returns the collected tests in their order: those of a backend together, which is made once."""
+    lines = pytester.runpytest_subprocess("-q", "--collect-only", "-p", "no:randomly", *arguments).outlines
+    return [line.partition("::")[2] for line in lines if "::" in line]
 
 
 def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
@@ -415,12 +434,16 @@ def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
         """
         import subprocess
 
+        from timersim.lab import Acquire, Schedule, run
+
         def test_leaves(no_leftovers):
             global process
             process = subprocess.Popen(["sleep", "60"])
             print("pid", process.pid)
 
-        def test_clean(no_leftovers, process_backend):
+        def test_clean(no_leftovers, process_backend, timer_backend):
+            for backend in (process_backend, timer_backend):
+                run(Schedule([Acquire(0, "s0", after=5)]), backend).check()
             process.kill()
             process.wait()
 
@@ -433,7 +456,7 @@ def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
             process.wait()
         """
     )
-    result = pytester.runpytest_subprocess("-q", "-rA", "-p", "no:randomly")
+    result = pytester.runpytest_subprocess("-q", "-rA", "-p", "no:randomly", "--timersim-backend", "local")
 
     result.assert_outcomes(passed=4, errors=1)
     pid = next(line.removeprefix("pid ") for line in result.outlines if line.startswith("pid "))
@@ -516,14 +539,16 @@ def test_a_module_lives_in_patched_time(pytester: pytest.Pytester) -> None:
             assert time.time() > 1_700_000_000
         """
     )
-    pytester.runpytest_subprocess("-q", "-p", "no:randomly", "--import-mode=prepend").assert_outcomes(passed=2)
+    result = pytester.runpytest_subprocess("-q", "-p", "no:randomly", "--import-mode=prepend", timeout=60)
+
+    result.assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
     ("patch", "reason"),
     [
-        ("'night'", "ValueError: patch is a list of the names of modules: *"),
-        ("['gone']", "ValueError: patch names a *"),
+        ("'night'", "ValueError: patch is a list of the names of modules: patch='night'"),
+        ("['gone']", "ValueError: patch names a module that can't be imported: No module named 'gone'"),
     ],
 )
 def test_a_module_that_cannot_be_patched_is_named(pytester: pytest.Pytester, patch: str, reason: str) -> None:

@@ -90,8 +90,8 @@ def test_a_module_with_datetime_reads_the_clock(clock: VirtualClock, module: Mak
         ("from datetime import datetime, UTC\ndef stamp(now=datetime.now): return now(UTC)", "stamp()"),
         (
             "from datetime import datetime, UTC\nfrom dataclasses import dataclass, field\n"
-            "@dataclass\nclass Event:\n    at: datetime = field(default_factory=datetime.utcnow)",
-            "Event().at.replace(tzinfo=UTC)",
+            "@dataclass\nclass Event:\n    at: datetime = field(default_factory=datetime.now)",
+            "Event().at.astimezone(UTC)",
         ),
     ],
 )
@@ -289,7 +289,7 @@ def test_two_clocks_do_not_meet(module: Make) -> None:
     first, second = module("import datetime"), module("import datetime", "another_module")
 
     with patch_time(VirtualClock(START), [first]), patch_time(VirtualClock(0), [second]):
-        years = [made.datetime.datetime.utcnow().year for made in (first, second, sys.modules[__name__])]
+        years = [made.datetime.datetime.now(UTC).year for made in (first, second, sys.modules[__name__])]
 
     assert years[:2] == [2001, 1970]
     assert years[2] > 2001

@@ -1,5 +1,8 @@
 """What rebuilds a backend, as data."""
 
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -31,8 +34,8 @@ def _local() -> type[MemoryTimerServer]:
     return Local
 
 
-def _of_main() -> type[MemoryTimerServer]:
-    return type("Mine", (MemoryTimerServer,), {"__module__": "__main__"})
+def _called(name: str, module: str) -> type[MemoryTimerServer]:
+    return type(name, (MemoryTimerServer,), {"__module__": module})
 
 
 @pytest.mark.parametrize(
@@ -53,12 +56,20 @@ def _of_main() -> type[MemoryTimerServer]:
         (SimulatedBackend(patch=("json",)), {"name": "memory", "patch": ["json"]}),
         (SimulatedBackend(lambda world: my_server(world)), None),
         (SimulatedBackend(_local()), None),
-        (SimulatedBackend(_of_main()), None),
+        (SimulatedBackend(_called("Holder", __name__)), None),
     ],
 )
 def test_a_backend_knows_what_rebuilds_it(backend: SimulatedBackend, spec: dict[str, Any] | None) -> None:
     """It is what differs from the defaults, and the server's name; None for one that is found under no name."""
     assert backend.spec == spec
+
+
+def test_a_server_of_the_main_module_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found in `__main__` here is not there in another process, whose main module is another."""
+    mine = _called("Mine", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Mine", mine, raising=False)
+
+    assert SimulatedBackend(mine).spec is None
 
 
 @pytest.mark.parametrize(
@@ -71,5 +82,20 @@ def test_a_backend_knows_what_rebuilds_it(backend: SimulatedBackend, spec: dict[
     ],
 )
 def test_another_interpreter_is_asked_for_the_server(spec: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001 - a parameter
-    """A module that only this process has is not found by the next one."""
+    """A module that can be imported anywhere is found, and one that there is not isn't."""
     assert is_found_afresh(spec) is is_found
+
+
+def test_a_module_that_only_this_process_has_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the current folder is found by the next interpreter, one that this process alone finds is not."""
+    for folder, module in (("current", "lies_here"), ("beside", "lies_beside")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{module}.py").touch()
+    monkeypatch.chdir(tmp_path / "current")
+    monkeypatch.syspath_prepend(tmp_path / "beside")
+    monkeypatch.setitem(sys.modules, "was_made", ModuleType("was_made"))
+    modules = ("lies_here", "lies_beside", "was_made")
+
+    found = {module: is_found_afresh({"name": "memory", "server": f"{module}:Server"}) for module in modules}
+
+    assert found == {"lies_here": True, "lies_beside": False, "was_made": False}
