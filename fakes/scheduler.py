@@ -148,8 +148,9 @@ class Scheduler(ABC):
 
         `with_driver` makes the caller an alternative to what is due at `target`.
         """
-        self._enter()
+        self._admit()
         try:
+            self._enter()
             while True:
                 self._settle()
                 if until is not None and until():
@@ -167,6 +168,7 @@ class Scheduler(ABC):
         except KeyboardInterrupt as interrupt:
             raise self._hang_of(None, interrupt) from None
         finally:
+            self._running = False  # at once: in a call, a timeout's signal could come before it
             self._leave()
 
     def _fire(self, due: int, timed: Timed) -> None:
@@ -195,19 +197,21 @@ class Scheduler(ABC):
         if self._on_jump is not None:
             self._on_jump()
 
-    def _enter(self) -> None:
+    def _admit(self) -> None:
+        """Raises RuntimeError where time can't be advanced now by the caller."""
         if threading.get_ident() != self._thread:
             raise RuntimeError("virtual time has one thread: time is advanced from another one")
         if self._current is not None and self._current._greenlet is getcurrent():
             raise RuntimeError(f"time can't be advanced from inside a task: {self._current.name!r}; let it sleep")
         if self._running:
             raise RuntimeError("time is being advanced already: by a call of this clock")
+
+    def _enter(self) -> None:
         self._running = True
         hang_guard.watch(self)
 
     def _leave(self) -> None:
         hang_guard.leave(self)
-        self._running = False
         if self._hang is not None:
             self._hang_of(None, HangError())
 

@@ -155,14 +155,16 @@ class Waiting(Scheduler):
     def _wait_outside(self, poll: Callable[[], object], timeout: float, fds: Sequence[int] = ()) -> bool:
         """Waits where no task does: in real time under a hold, else by letting virtual time pass."""
         if self._is_held_by(None):
-            self._enter()
+            self._admit()
             try:
+                self._enter()
                 began = time.monotonic()
                 while not poll():
                     if time.monotonic() - began >= timeout:
                         return False
                     self._run_held(fds, began + min(timeout, HOLD_LIMIT), is_final=timeout > HOLD_LIMIT)
             finally:
+                self._running = False  # as in `_run`
                 self._leave()
             return True
         target = None if math.isinf(timeout) else self._now + nanoseconds(timeout)

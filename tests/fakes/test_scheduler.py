@@ -705,3 +705,36 @@ def test_what_was_taken_back_does_not_pile_up(clock: VirtualClock) -> None:
         clock.call_later(60, lambda: None).cancel()
 
     assert len(clock._heap) <= 130
+
+
+INTERRUPTED = """
+import random, signal
+from timersim.fakes import VirtualClock
+
+class Timeout(Exception):
+    pass
+
+def time_out(*_):
+    raise Timeout
+
+def until_the_limit(clock):
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 4e-4))
+    while True:
+        clock.advance(1)
+
+signal.signal(signal.SIGALRM, time_out)
+for _ in range(1_000):
+    clock = VirtualClock()
+    try:
+        until_the_limit(clock)
+    except Timeout:
+        clock.advance(1)
+print("they all go on")
+"""
+
+
+def test_a_clock_goes_on_after_an_exception_from_a_signal() -> None:
+    """Wherever the signal of a test's timeout comes while time is advanced, it can be advanced afterwards."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.stderr) == ("they all go on\n", "")
