@@ -98,7 +98,7 @@ def test_every_kind_of_operation_can_occur(kind: str) -> None:
     """By default every plain kind of operation occurs, and every other one where it is asked for."""
     wanted = None if OPERATIONS[kind] in PLAIN else [OPERATIONS[kind]]
     smallest = find(
-        schedules(faults=wanted),
+        schedules(faults=wanted, max_size=4),
         lambda s: any(type(o).__name__ == kind for o in s),
         settings=QUICK,
         random=Random(0),
