@@ -28,11 +28,14 @@ EXPIRATIONS = (0.0, -1.0, -0.0, -1e-9, math.inf)
 """The expirations that tell servers apart: of these only -1.0 and -1e-9 release."""
 
 ODD_EXPIRATIONS = (
-    *(0, 1, -1, 1_000_000, 2**53 + 1, 10**30),
+    *(0, -1, 1, 1_000_000, 2**53 + 1, 10**30),
     *(1e-9, 5e-324, -5e-324, sys.float_info.max, -sys.float_info.max, -math.inf),
     *(1.5, math.nextafter(1e6, 0), math.nextafter(1e6, math.inf)),
 )
-"""Expirations at the edge of what a number is: whole, tiny, huge, and next to an instant."""
+"""Expirations at the edge of what a number is: whole, tiny, huge, and next to an instant.
+
+The simplest release stands where EXPIRATIONS has it, so that each of the others shrinks to that one.
+"""
 
 NOW = 1_000_000.0
 """Where a `VirtualClock` starts: most of the expirations near it are due within two minutes."""
