@@ -37,8 +37,9 @@ def go(*bodies, seconds=10):
 
 def run(body: str, *, before: str = "") -> tuple[list[str], str]:
     """Runs a program with a small limit in a process of its own; returns the lines of its output, and its errors."""
-    command = [sys.executable, "-c", before + BEGIN + dedent(body)]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    program = before + BEGIN + dedent(body)
+    command = [sys.executable, "-c", "import sys; exec(sys.stdin.read())"]  # of `-c` 3.13 has the source at hand
+    process = subprocess.run(command, input=program, capture_output=True, text=True, timeout=30)
     assert process.returncode == 0, process.stderr
     return process.stdout.splitlines(), process.stderr
 
