@@ -159,7 +159,7 @@ import os, resource, signal, sys
 
 def serve(name, ignores, blocks):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     for number in ignores:
         signal.signal(number, signal.SIG_IGN)
