@@ -38,11 +38,15 @@ class RunWorkers:
         self._pids: dict[int, Any] = {}
         self._reaped_at: dict[tuple[int, int], Instant] = {}
 
-    def start(self, worker: int, pid: int | None = None) -> int:
-        """Starts a new incarnation, which bears `pid`, by default one that nobody has borne."""
+    def start(self, worker: int, pid: int | None = None, *, is_chosen: bool = False) -> int:
+        """Starts a new incarnation, which bears `pid`, by default one that nobody has borne.
+
+        Where that `is_chosen` by the schedule, who bore it before is recorded; what a real kernel happens to give is
+        no part of a trace.
+        """
         if pid is None:
             pid = next(pid for pid in count(FIRST_PID + len(self._lives)) if pid not in self._lives)
-        self._recorder.started(worker, self._lives.get(pid))
+        self._recorder.started(worker, self._lives.get(pid) if is_chosen else None)
         self._lives[pid] = worker, self._recorder.incarnation(worker)
         self._pids[worker] = pid
         return pid

@@ -105,7 +105,7 @@ class SimulatedRun(VirtualRun):
         if self.workers.is_alive(pid):
             self.recorder.add(Skipped, reuse)
         else:
-            self.workers.start(worker, pid)
+            self.workers.start(worker, pid, is_chosen=True)
 
     def _kill(self, worker: int) -> bool:
         self._queue.forget(self.workers.pid(worker))

@@ -65,6 +65,16 @@ def test_a_given_pid_is_borne(bench: Bench) -> None:
     assert (bench.workers.life(5_000_001), bench.workers.is_alive(5_000_001)) == ((2, 0), True)
 
 
+@pytest.mark.parametrize(("is_chosen", "bears"), [(True, (0, 0)), (False, None)])
+def test_a_chosen_pid_is_recorded(bench: Bench, *, is_chosen: bool, bears: tuple[int, int] | None) -> None:
+    """Who bore a pid before is recorded where the schedule chose it, and not where a kernel happened to give it."""
+    bench.recorder.died(0, "exit")
+    bench.news()
+    bench.workers.start(2, pid=5_000_001, is_chosen=is_chosen)
+
+    assert bench.news() == [Started(0, 2, 0, bears)]
+
+
 def test_a_pid_that_is_not_given_is_new(bench: Bench) -> None:
     """A pid that was not asked for is one that nobody has borne, whatever others were given."""
     given = bench.workers.start(2, pid=5_000_004)
