@@ -74,7 +74,7 @@ class SimulatedBackend(Backend):
 
 
 ALL = frozenset(OPERATIONS)
-"""The faults that timersim's own servers survive."""
+"""Every operation: timersim's own servers keep their promises under all of them."""
 
 
 def _sequenced(world: Any) -> SequencedTimerServer:

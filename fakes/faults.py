@@ -9,25 +9,14 @@ from typing import Any, Literal
 
 from timersim.api import TimerRequest
 from timersim.fakes.clock import VirtualClock
+from timersim.lab.operations import Corruption, SendingPoint
 from timersim.memory_timer import MemoryRequestQueue
-
-Corruption = Literal["garbage", "nan", "truncated"]
-
-SendingPoint = Literal["buffered", "lock held", "half written", "flushed"]
 
 WireKind = Literal["shared", "sequenced"]
 """By one pipe with one lock for all, as `multiprocessing.Queue` has it, or on connections of the workers' own."""
 
-
 _NOBODY, _DEAD = object(), object()
 """Who holds the lock: nobody, or somebody who has ended and will not give it back."""
-
-_CORRUPTED: dict[str, Callable[[TimerRequest], Any]] = {
-    "garbage": lambda request: b"\0 no request",
-    "nan": lambda request: TimerRequest(request.worker_id, request.scope_id, math.nan),
-    "truncated": lambda request: _truncated(request),
-}
-"""What comes of a request on its way."""
 
 
 def _truncated(request: TimerRequest) -> TimerRequest:
@@ -35,6 +24,14 @@ def _truncated(request: TimerRequest) -> TimerRequest:
     half = TimerRequest.__new__(TimerRequest)
     half.worker_id = request.worker_id
     return half
+
+
+_CORRUPTED: dict[Corruption, Callable[[TimerRequest], Any]] = {
+    "garbage": lambda request: b"\0 no request",
+    "nan": lambda request: TimerRequest(request.worker_id, request.scope_id, math.nan),
+    "truncated": _truncated,
+}
+"""What comes of a request on its way."""
 
 
 class _Letter:
@@ -360,16 +357,15 @@ class FaultyReaper:
         self._outcomes: dict[Hashable, deque[Exception | None]] = {}
 
     def __call__(self, worker_id: Any) -> bool:
-        waits, outcomes = self._waits, self._outcomes
-        whose_waits = worker_id if waits.get(worker_id) else None
-        if waits.get(whose_waits):
-            seconds = waits[whose_waits].popleft()
+        waits = self._waits.get(worker_id) or self._waits.get(None)
+        if waits:
+            seconds = waits.popleft()
             self.on_wait(worker_id, seconds)
             self._clock.sleep(seconds)
-        whose = worker_id if outcomes.get(worker_id) else None
-        if not outcomes.get(whose):
+        outcomes = self._outcomes.get(worker_id) or self._outcomes.get(None)
+        if not outcomes:
             return self._reaper(worker_id)
-        error = outcomes[whose].popleft()
+        error = outcomes.popleft()
         if error is not None:
             raise error
         return False

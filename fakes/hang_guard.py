@@ -93,8 +93,9 @@ class _Guard:
             self.end.release()
             if self.alive.acquire(timeout=1):
                 self.alive.release()
+            # The interpreter's thread is over; a fork is free of it once the kernel's is, some 10 us later.
             for _ in range(1_000):
-                if not os.path.exists(f"/proc/self/task/{self.native_id}"):  # noqa: PTH110 - before each fork
+                if not os.path.exists(f"/proc/self/task/{self.native_id}"):  # noqa: PTH110 - a Path costs as much again
                     break
                 time.sleep(0.0001)
 
@@ -167,7 +168,7 @@ class _Guard:
         others = [repr(other) for other in list(clock._tasks) if other is not task]
         if others:
             error.add_note(f"the other tasks: {', '.join(others)}")
-        import ctypes  # noqa: F401 - what takes time comes before the last look
+        import ctypes  # noqa: F401 - for _raise_in: what takes time, as a first import, comes before the last look
 
         if self.turn(clock) != sight.turn:
             return
@@ -178,7 +179,7 @@ class _Guard:
             _raise_in(clock._thread, _class_of(error))
             return
         if sight.accused == 2:
-            print(f"timersim: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 - nothing else is heard
+            print(f"timersim: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 - the thread that could raise it does not run
         if clock._thread == threading.main_thread().ident and signal.getsignal(signal.SIGINT) is _DEFAULT:
             _raise_in(clock._thread, None)
             signal.pthread_kill(clock._thread, signal.SIGINT)
@@ -244,7 +245,7 @@ def _where(frame: FrameType | None) -> str:
         return "a call that is not Python's"
     named = list(islice((frame for frame in frames if not _is_ours(frame)), FRAMES)) or frames[:FRAMES]
     places = [
-        f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"  # noqa: PTH119
+        f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"  # noqa: PTH119 - it may be no path: <stdin>
         for frame in named
     ]
     source = linecache.getline(named[0].f_code.co_filename, named[0].f_lineno).strip()

@@ -18,6 +18,9 @@ IDLE = frozenset({signal.SIGCONT, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH
 
 LAST_SIGNAL = 64
 
+FIRST_PID = 5_000_001
+"""The first pid of simulated processes, above what a kernel gives (at most 2**22): no real one can be hit."""
+
 
 class Life:
     """A process from its start until its status is taken. Its parent is a life too, but for the first ones.

@@ -2,21 +2,15 @@
 
 import errno
 import os
-import signal
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from timersim.fakes.life import FIRST_PID, IDLE, STOPPING
 from timersim.lab.record import Attempted, Instant, Recorder
 
-HARMLESS_SIGNALS = frozenset(
-    {0, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
-    | {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-)
+HARMLESS_SIGNALS = STOPPING | IDLE | {0}
 """What does not end a worker that does nothing about it."""
-
-FIRST_PID = 5_000_001
-"""Above what a kernel gives (at most 2**22): a signal that goes past the patched modules reaches nobody."""
 
 
 class RunWorkers:
@@ -114,7 +108,7 @@ class RunWorkers:
         target = f"worker {worker}"
         try:
             is_gone = self._end(worker)
-        except Exception:
+        except Exception:  # recorded, and raised on: what a server makes of it is what is tested
             self._recorder.add(Attempted, worker, incarnation, target, "raised")
             raise
         if not (self._recorder.alive(worker) and self._recorder.incarnation(worker) == incarnation):

@@ -1,10 +1,10 @@
 """A run with simulated workers: what they send goes over a wire that can be faulty, and reaps can fail."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from timersim.api import TimerRequest
 from timersim.fakes.clock import VirtualClock
-from timersim.fakes.faults import Corruption, FaultyReaper, FaultyRequestQueue, SendingPoint, WireKind
+from timersim.fakes.faults import FaultyReaper, FaultyRequestQueue, WireKind
 from timersim.fakes.run_kernel import WorkerIncarnation
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.virtual_run import VirtualRun
@@ -85,13 +85,11 @@ class SimulatedRun(VirtualRun):
             case Duplicate(worker, later):
                 self._queue.duplicate_next(later, self.workers.pid(worker))
             case Corrupt(worker, how):
-                self._queue.corrupt_next(cast("Corruption", how), self.workers.pid(worker))
+                self._queue.corrupt_next(how, self.workers.pid(worker))
             case Stall(worker, ticks):
                 self._queue.stall_next(ticks, self.workers.pid(worker))
             case CrashSending(worker, at):
-                self._queue.crash_next(
-                    cast("SendingPoint", at), lambda: self.crash(worker, "sigkill"), self.workers.pid(worker)
-                )
+                self._queue.crash_next(at, lambda: self.crash(worker, "sigkill"), self.workers.pid(worker))
             case FailReap(worker, times):
                 self._reaper.fail_next(times, worker)
             case RaiseInReap(worker, times):

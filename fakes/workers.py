@@ -11,12 +11,9 @@ from typing import Literal
 
 from timersim.clock import Clock
 from timersim.fakes.clock import VirtualClock
-from timersim.fakes.life import IDLE, LAST_SIGNAL, STOPPING, UNCATCHABLE, Life
+from timersim.fakes.life import FIRST_PID, IDLE, LAST_SIGNAL, STOPPING, UNCATCHABLE, Life
 from timersim.incarnation import Incarnation
 from timersim.kernel import Kernel
-
-FIRST_PID = 5_000_001
-"""The first worker's pid, above what a kernel gives (at most 2**22): a signal that goes astray reaches nobody."""
 
 OWN_PID = FIRST_PID - 1
 """The pid of the simulated process that watches, unless another one is given."""
@@ -382,6 +379,3 @@ def _check_delays(dies_after: float | Mapping[int, float]) -> None:
     for delay in dies_after.values() if isinstance(dies_after, Mapping) else (dies_after,):
         if not 0 <= delay < math.inf:
             raise ValueError(f"dies_after is a number of seconds of at least 0: dies_after={dies_after!r}")
-
-
-_: type[Kernel] = FakeWorkers

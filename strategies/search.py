@@ -46,7 +46,7 @@ def find_violations(
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Keeps what the servers log from standard error, where nobody has asked for it: each injected fault is a line."""
+    """Keeps what the servers log from standard error, where nobody has asked for it: each fault is a line."""
     logger, silence = logging.getLogger("timersim"), logging.NullHandler()
     logger.addHandler(silence)
     try:

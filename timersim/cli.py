@@ -172,7 +172,6 @@ def replay(
     saved = [load(file) for file in files]
     width = max(len(each.name) for each in saved)
     has_failed = False
-    logging.getLogger("timersim").addHandler(logging.NullHandler())  # what the servers log is not what was asked
     with BackendRack() as rack:
         for each in saved:
             verdict, violation = run_again(each, rack.backend(each.backend))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -65,6 +65,7 @@ from timersim.lab import (
     Schedule,
     SlowReap,
     Stall,
+    Start,
     StartServer,
     StepWall,
     StopServer,
@@ -135,7 +136,7 @@ class Row:
         index = operations.index(self.fault)
         gap = operations.pop(index).gap
         operations[index:] = [
-            replace(operation, gap=operation.gap + gap) if number == 0 else operation  # type: ignore[type-var]  # each is a dataclass
+            operation.but(gap=operation.gap + gap) if number == 0 else operation
             for number, operation in enumerate(operations[index:])
         ]
         return Schedule(operations)
@@ -414,7 +415,7 @@ def reaps(schedule: Schedule, backend: SimulatedBackend) -> list[tuple[int | Non
 @pytest.mark.parametrize("fault", [StepWall(-1), StepWall(1), StepWall(-3600), StepWall(3600), Suspend(1), Drift(999)])
 def test_the_wall_does_not_move_what_is_registered(fault: Operation, at: int, backend: SimulatedBackend) -> None:
     """A step, a suspend or a drift a tick before the expiration, at it or after it has the reap where it was."""
-    moved = replace(fault, gap=at)  # type: ignore[type-var]  # each is a dataclass
+    moved = fault.but(gap=at)
 
     assert reaps(Schedule([Acquire(0, "s", after=9), moved]), backend) == [(0, 9)]
 
@@ -435,7 +436,7 @@ def test_a_request_at_the_expiration_comes_too_late(
     request_: Operation, at: int, reaped: list[tuple[int, float]], backend: SimulatedBackend
 ) -> None:
     """Release or re-arm: a tick before the expiration it wins, at the expiration and after it the reap does."""
-    late = replace(request_, gap=at)  # type: ignore[type-var]  # each is a dataclass
+    late = request_.but(gap=at)
     re_armed = [(0, 4)] if at == 4 and isinstance(request_, Acquire) else []
 
     assert reaps(Schedule([Acquire(0, "s", after=5), late]), backend) == [*re_armed, *reaped]
@@ -583,3 +584,23 @@ def test_a_run_lasts_until_a_timer_is_due_by_a_clock_that_loses() -> None:
 
     assert (trace.violations, trace.end) == ([], 14)
     assert [(attempt.at, attempt.outcome) for attempt in trace.of(Attempted)] == [(12.1, "gone")]
+
+
+def test_what_is_armed_in_the_middle_of_a_pass_is_due_at_once() -> None:
+    """A timer that is due when it is registered between two reaps is no prey of the pass, but of the next at once."""
+    late = [
+        PauseInPass("reaped", 1),
+        Acquire(1, "s0", after=1),
+        PauseServer(12),
+        Acquire(0, "s0", after=0, gap=1),
+        Start(1, gap=11),
+        Acquire(1, "s0", after=0),
+    ]
+    trace = run(Schedule(late), SimulatedBackend())
+
+    assert trace.violations == []
+    assert [(attempt.at, attempt.worker, attempt.incarnation) for attempt in trace.reaps] == [
+        (12, 1, 0),
+        (13, 0, 0),
+        (13, 1, 1),
+    ]

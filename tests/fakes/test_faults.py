@@ -9,8 +9,9 @@ import timersim
 from timersim import MemoryTimerClient, MemoryTimerServer, TimerRequest
 from timersim.api import refusal
 from timersim.fakes import VirtualClock
-from timersim.fakes.faults import Corruption, FaultyReaper, FaultyRequestQueue, SendingPoint, WireKind
+from timersim.fakes.faults import FaultyReaper, FaultyRequestQueue, WireKind
 from timersim.fakes.tasks import TaskGroup
+from timersim.lab.operations import Corruption, SendingPoint
 
 START = 1_000_000.0
 

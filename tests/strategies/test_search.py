@@ -1,5 +1,7 @@
 """The search: what it finds, how it tells it, and when it ends."""
 
+import subprocess
+import sys
 import time
 from functools import cache
 from typing import Any
@@ -311,3 +313,17 @@ def test_each_finding_is_shrunk_for_its_own_invariant() -> None:
     assert {"reaped-once", "dead-stay-dead"} <= schedules.keys()
     assert len(schedules["reaped-once"].schedule) == 1
     assert len(schedules["dead-stay-dead"].schedule) == 2
+
+
+LOUD = """
+from timersim.fakes import SimulatedBackend
+from timersim.strategies import find_violations
+print(find_violations(SimulatedBackend(), 60).findings)
+"""
+
+
+def test_a_search_is_silent_on_standard_error() -> None:
+    """What the servers log of injected faults is not shouted where nobody has configured logging."""
+    done = subprocess.run([sys.executable, "-c", LOUD], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args
 
 CRASHES = ("sigkill", "exit")
 """How a worker can crash: killed by somebody else, or by `os._exit` of its own."""
 
-SENDING = ("buffered", "lock held", "half written", "flushed")
+SendingPoint = Literal["buffered", "lock held", "half written", "flushed"]
+
+SENDING: tuple[SendingPoint, ...] = get_args(SendingPoint)
 """How far a request can have come when its worker is killed: in the last three it holds the lock of a shared wire."""
 
-CORRUPTIONS = ("garbage", "nan", "truncated")
+Corruption = Literal["garbage", "nan", "truncated"]
+
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 """What can come of a request on its way: something else, a request without a time, or half of one."""
 
 POINTS = ("drained", "reaping", "reaped")
@@ -42,6 +46,7 @@ class ScheduleError(ValueError):
     """Something that is no schedule."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Operation:
     """One step of a schedule. Its `gap` is how many ticks pass before it.
 
@@ -51,9 +56,9 @@ class Operation:
     Acquire(0, "load", after=5, gap=2)
     """
 
-    __slots__ = ()
+    _: KW_ONLY
+    gap: int = 0
 
-    gap: int
     fault: ClassVar[bool] = False
     """Whether it makes the world worse."""
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -72,11 +77,26 @@ class Operation:
             if getattr(self, name) not in words:
                 raise ScheduleError(f"{name} is one of {', '.join(words)}: {self!r}")
 
+    def but(self, **changes: Any) -> Self:
+        """Returns the same operation with other values of some fields.
+
+        >>> Acquire(0, "load", after=5).but(after=7, gap=2)
+        Acquire(0, "load", after=7, gap=2)
+        """
+        return replace(self, **changes)
+
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # each subclass is a dataclass
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         gap = values.pop("gap")
         words = [f"after={value!r}" if name == "after" else _literal(value) for name, value in values.items()]
         return f"{type(self).__name__}({', '.join([*words, f'gap={gap!r}'] if gap else words)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fault(Operation):
+    """An operation that makes the world worse."""
+
+    fault: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -84,8 +104,6 @@ class Start(Operation):
     """Starts the worker: a new incarnation. A worker whose first operation this is not runs from the beginning."""
 
     worker: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,7 +114,6 @@ class Acquire(Operation):
     scope: str
     _: KW_ONLY
     after: int
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,8 +122,6 @@ class Release(Operation):
 
     worker: int
     scope: str
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -114,32 +129,23 @@ class Exit(Operation):
     """The worker ends as it should, whatever it holds."""
 
     worker: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Crash(Operation):
+class Crash(Fault):
     """The worker dies at once: `how` is "sigkill", from outside, or "exit", by `os._exit`."""
 
-    fault: ClassVar[bool] = True
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": CRASHES}
 
     worker: int
     how: str
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Pause(Operation):
+class Pause(Fault):
     """The worker is stopped, as by SIGSTOP; its operations wait until it resumes."""
 
-    fault: ClassVar[bool] = True
-
     worker: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -147,243 +153,164 @@ class Resume(Operation):
     """The worker goes on where it was paused."""
 
     worker: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class PauseServer(Operation):
+class PauseServer(Fault):
     """The server does nothing for `ticks` ticks; what arrives meanwhile waits."""
 
-    fault: ClassVar[bool] = True
-
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StopServer(Operation):
     """The server's `stop` is called."""
 
-    gap: int = 0
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StartServer(Operation):
     """The server's `start` is called."""
 
-    gap: int = 0
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Reuse(Operation):
+class Reuse(Fault):
     """Starts the worker with the pid that worker `of` bore; both are dead till then."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     of: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CrashSending(Operation):
+class CrashSending(Fault):
     """The worker is killed while it sends its next request, which has come as far as `at`."""
 
-    fault: ClassVar[bool] = True
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {"at": SENDING}
 
     worker: int
-    at: str
-    _: KW_ONLY
-    gap: int = 0
+    at: SendingPoint
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Delay(Operation):
+class Delay(Fault):
     """The worker's next request lies in its buffer for `ticks` ticks; those after it wait behind it."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Drop(Operation):
+class Drop(Fault):
     """The worker's next request is lost."""
 
-    fault: ClassVar[bool] = True
-
     worker: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Duplicate(Operation):
+class Duplicate(Fault):
     """The worker's next request arrives, and once more `later` ticks later."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     later: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Reorder(Operation):
+class Reorder(Fault):
     """The worker's next request arrives `ticks` ticks later; those after it overtake it."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Corrupt(Operation):
+class Corrupt(Fault):
     """The worker's next request arrives as something that is none."""
 
-    fault: ClassVar[bool] = True
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": CORRUPTIONS}
 
     worker: int
-    how: str
-    _: KW_ONLY
-    gap: int = 0
+    how: Corruption
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stall(Operation):
+class Stall(Fault):
     """The worker stalls for `ticks` ticks in the middle of its next request, with the lock of a shared wire."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Flood(Operation):
+class Flood(Fault):
     """The worker sends `times` requests at once: it acquires and releases `scope` in turn."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     scope: str
     times: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class PauseInPass(Operation):
+class PauseInPass(Fault):
     """The server is paused for `ticks` ticks when it comes to this point of a pass next."""
 
-    fault: ClassVar[bool] = True
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {"at": POINTS}
 
     at: str
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CrashServer(Operation):
+class CrashServer(Fault):
     """The server is killed: its timers are forgotten. `StartServer` starts a new one."""
 
-    fault: ClassVar[bool] = True
-
-    gap: int = 0
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RestartServer(Operation):
+class RestartServer(Fault):
     """The server is killed, and a new one is started at once."""
 
-    fault: ClassVar[bool] = True
-
-    gap: int = 0
-
 
 @dataclass(frozen=True, slots=True, repr=False)
-class FailReap(Operation):
+class FailReap(Fault):
     """The next `times` reaps of the worker fail."""
 
-    fault: ClassVar[bool] = True
-
     worker: int
     times: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RaiseInReap(Operation):
+class RaiseInReap(Fault):
     """The next `times` reaps of the worker raise."""
 
-    fault: ClassVar[bool] = True
-
     worker: int
     times: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SlowReap(Operation):
+class SlowReap(Fault):
     """The next reap of the worker takes `ticks` ticks."""
-
-    fault: ClassVar[bool] = True
 
     worker: int
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class StepWall(Operation):
+class StepWall(Fault):
     """The wall clock steps by `by` ticks, forward or back."""
 
-    fault: ClassVar[bool] = True
-
     by: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Suspend(Operation):
+class Suspend(Fault):
     """The machine sleeps for `ticks` ticks: the wall clock goes on, the monotonic one does not."""
 
-    fault: ClassVar[bool] = True
-
     ticks: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Drift(Operation):
+class Drift(Fault):
     """From now on the wall clock gains `per_mille` thousandths of each tick, or loses them."""
 
-    fault: ClassVar[bool] = True
-
     per_mille: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -391,14 +318,12 @@ class Tie(Operation):
     """At the next instant at which several things are ready, the one numbered `pick` goes first, counted round."""
 
     pick: int
-    _: KW_ONLY
-    gap: int = 0
 
 
 OPERATIONS: dict[str, type[Operation]] = {
     name: kind
     for name, kind in list(globals().items())
-    if isinstance(kind, type) and issubclass(kind, Operation) and kind is not Operation
+    if isinstance(kind, type) and issubclass(kind, Operation) and kind not in {Operation, Fault}
 }
 """Every operation by its name, in the order above."""
 
@@ -415,8 +340,9 @@ def to_object(operation: Operation) -> dict[str, Any]:
     >>> to_object(PauseServer(6, gap=3))
     {'operation': 'PauseServer', 'ticks': 6, 'gap': 3}
     """
-    values = {field.name: getattr(operation, field.name) for field in fields(operation)}  # type: ignore[arg-type]  # each subclass is a dataclass
-    return {"operation": type(operation).__name__, **values}
+    values = {field.name: getattr(operation, field.name) for field in fields(operation)}
+    gap = values.pop("gap")
+    return {"operation": type(operation).__name__, **values, "gap": gap}
 
 
 def from_object(value: object) -> Operation:

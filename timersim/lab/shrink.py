@@ -1,7 +1,6 @@
 """Shrinking: the smallest schedule that still fails, by delta debugging."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from timersim.lab.operations import FLOOD_AFTER, Acquire, Flood, Operation, Release
 from timersim.lab.schedule import Schedule
@@ -55,7 +54,7 @@ def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
             yield Schedule([*before, *after])
             lost = sum(operation.gap for operation in removed)
             if lost and after:
-                yield Schedule([*before, replace(after[0], gap=after[0].gap + lost), *after[1:]])  # type: ignore[type-var]  # each operation is a dataclass
+                yield Schedule([*before, after[0].but(gap=after[0].gap + lost), *after[1:]])
         size //= 2
 
 
@@ -75,12 +74,12 @@ def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
                 scopes[key] = f"s{counts.get(key[0], 0)}"
                 counts[key[0]] = counts.get(key[0], 0) + 1
             changes["scope"] = scopes[key]
-        renamed.append(replace(operation, **changes))  # type: ignore[type-var]  # each operation is a dataclass
+        renamed.append(operation.but(**changes))
     yield Schedule(renamed)
     for scope in dict.fromkeys(getattr(operation, "scope", "s0") for operation in schedule):
-        yield Schedule([replace(o, scope="s0") if getattr(o, "scope", None) == scope else o for o in schedule])  # type: ignore[type-var]  # as above
+        yield Schedule([o.but(scope="s0") if getattr(o, "scope", None) == scope else o for o in schedule])
     for worker in schedule.workers[1:]:
-        yield Schedule([replace(o, worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])  # type: ignore[type-var]  # as above
+        yield Schedule([o.but(worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])
 
 
 def _without_floods(schedule: Schedule) -> Iterator[Schedule]:
@@ -97,7 +96,7 @@ def _simpler(operation: Operation) -> Iterator[Operation]:
         value = getattr(operation, name, least)
         for smaller in dict.fromkeys((least, (least + value) // 2, value - 1)):
             if least <= smaller < value:
-                yield replace(operation, **{name: smaller})  # type: ignore[type-var]  # as above
+                yield operation.but(**{name: smaller})
 
 
 def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:
@@ -107,8 +106,8 @@ def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:
             continue
         for j in range(i + 1, len(schedule)):
             if schedule[j].gap:
-                shorter = _with(schedule, i, replace(first, after=first.after - 1))  # type: ignore[type-var, attr-defined]  # as above
-                yield _with(shorter, j, replace(schedule[j], gap=schedule[j].gap - 1))  # type: ignore[type-var]  # as above
+                shorter = _with(schedule, i, first.but(after=first.after - 1))  # type: ignore[attr-defined]  # it has an `after`
+                yield _with(shorter, j, schedule[j].but(gap=schedule[j].gap - 1))
 
 
 def _with(schedule: Schedule, index: int, operation: Operation) -> Schedule:
