@@ -44,6 +44,7 @@ class ServerControl:
         self._orders: deque[Callable[[], None]] = deque()
         self._is_obeying = False
         self._is_stopped = True
+        self._has_failed = False
         self._paused_until: Instant = 0
         self._resume: Call | None = None
         self._pauses: dict[str, deque[int]] = {}
@@ -114,6 +115,8 @@ class ServerControl:
         was_stopped = self._is_stopped
         self._pauses.clear()
         self._clock.resume(self._group)
+        if not was_stopped and not self._has_failed and not _is_watching(self._server):
+            self._recorder.add(ServerFailed, "it had ended its watchdog by itself")
         entries = len(self._timers_of_the_dead()) if not was_stopped and self._group.tasks else 0
         if not was_stopped:
             assert self._server is not None
@@ -134,6 +137,7 @@ class ServerControl:
         return [key for key in lives if not self._workers.is_alive(key[0])]
 
     def _on_error(self, task: object, error: BaseException) -> None:
+        self._has_failed = True
         self._recorder.add(ServerFailed, f"{type(error).__name__}: {error}")
 
     def _order(self, order: Callable[[], None]) -> None:
@@ -163,3 +167,11 @@ class ServerControl:
         self._recorder.add(ServerStopping)
         self._server.stop()
         self._recorder.add(ServerStopped)
+
+
+def _is_watching(server: Any) -> bool:
+    """Returns whether a server that keeps its watchdog as timersim's and torch's do, as a task or a thread, has one."""
+    watchdog = getattr(server, "_watchdog_thread", None)
+    if watchdog is None:
+        return True
+    return bool(watchdog.is_alive() if hasattr(watchdog, "is_alive") else watchdog.alive)

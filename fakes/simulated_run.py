@@ -1,5 +1,6 @@
 """A run with simulated workers: what they send goes over a wire that can be faulty, and reaps can fail."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from timersim.api import TimerRequest
@@ -24,7 +25,7 @@ from timersim.lab.operations import (
     SlowReap,
     Stall,
 )
-from timersim.lab.record import Instant, Meddled, ServerPaused, Skipped, rounded
+from timersim.lab.record import Answered, Instant, Meddled, ServerPaused, Skipped, rounded
 from timersim.sequenced_server import SequencedRequest
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class SimulatedRun(VirtualRun):
         self._queue = queue
         self._wire = wire
         self._connections: dict[int, _SimulatedConnection] = {}
+        self._asked: dict[int, tuple[int, str]] = {}
 
     def start(self, worker: int) -> None:
         self.workers.start(worker)
@@ -118,6 +120,7 @@ class SimulatedRun(VirtualRun):
         elif self._wire == "shared":
             self._queue.put(_NumberedRequest(pid, scope, instant, number))
         else:
+            self._asked[number] = pid, scope
             self._queue.put(_NumberedPacket(pid, scope, instant, number, self._connection(pid)))
 
     def _connection(self, pid: int) -> "_SimulatedConnection":
@@ -125,8 +128,13 @@ class SimulatedRun(VirtualRun):
         life = self.workers.life(pid)
         connection = self._connections.get(pid)
         if connection is None or connection.life != life:
-            connection = self._connections[pid] = _SimulatedConnection(self.workers, pid)
+            connection = self._connections[pid] = _SimulatedConnection(self.workers, pid, self._answered)
         return connection
+
+    def _answered(self, number: int, reason: str) -> None:
+        """Records that a request was answered, and whether the server held its timer then."""
+        worker_id, scope = self._asked[number]
+        self.recorder.add(Answered, number, reason, self.table.is_armed(worker_id, scope))
 
 
 class _NumberedRequest(TimerRequest):
@@ -140,16 +148,20 @@ class _NumberedRequest(TimerRequest):
 
 
 class _SimulatedConnection:
-    """What connects a worker of the run to a server that answers."""
+    """What connects a worker of the run to a server that answers; `answered` is told of each answer that it takes."""
 
-    def __init__(self, workers: RunWorkers, pid: int) -> None:
+    def __init__(self, workers: RunWorkers, pid: int, answered: Callable[[int, str], None]) -> None:
         self.life = workers.life(pid)
         self.incarnation: Incarnation | None = WorkerIncarnation(workers, pid)
         self.sequence = -1
+        self._answered = answered
 
     def answer(self, sequence: int, reason: str | None = None) -> bool:
         """Returns whether the worker is there to be answered."""
-        return self.incarnation is not None and self.incarnation.alive
+        is_there = self.incarnation is not None and self.incarnation.alive
+        if is_there:
+            self._answered(sequence, reason or "")
+        return is_there
 
 
 class _NumberedPacket(SequencedRequest):

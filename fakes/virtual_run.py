@@ -1,5 +1,6 @@
 """A run in virtual time: its clock, its wire, and its server, whatever its workers are."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from timersim.fakes.run_kernel import RunKernel
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.server_control import ServerControl
-from timersim.fakes.servers import ServerMaker
+from timersim.fakes.servers import Server, ServerMaker
+from timersim.fakes.table_watch import TableWatch
+from timersim.fakes.tasks import TaskGroup
 from timersim.fakes.world import SimulatedWorld
 from timersim.lab.experiment import World
 from timersim.lab.operations import (
@@ -60,7 +63,8 @@ class VirtualRun(World):
             kernel=RunKernel(self.workers),
             kill=self.workers.kill,
         )
-        self.server = ServerControl(self.recorder, clock, self.seat.group, self.workers, self.seat.make)
+        self.table = TableWatch(self.recorder, self.workers, self._number, self._ticks_at)
+        self.server = ServerControl(self.recorder, clock, self.seat.group, self.workers, self._make)
         self.workers.reached = self.server.reached
 
     @contextmanager
@@ -68,6 +72,7 @@ class VirtualRun(World):
         """Makes and starts the server; at the end of the block stops it and records what is left of it."""
         with self.seat.seat(server, modules) as seated:
             try:
+                self.table.watch(seated)
                 self.server.begin(seated)
                 yield
                 self.server.finish(self.seat.max_interval * STOP_LIMIT)
@@ -110,6 +115,16 @@ class VirtualRun(World):
             case _:
                 super().inject(fault)
 
+    def _make(self, group: TaskGroup) -> Server:
+        """Makes the next server, where one has crashed."""
+        server = self.seat.make(group)
+        self.table.watch(server)
+        return server
+
+    def _number(self, request: Any) -> int | None:
+        """Returns the number of a request in the record; None for a message that is none."""
+        return getattr(request, "number", None)
+
     def _choose(self, number: int) -> int:
         """Returns which of several things that are ready goes first, as the schedule says; after that as ever."""
         pick = self._picks.popleft()
@@ -119,6 +134,10 @@ class VirtualRun(World):
 
     def _now(self) -> Instant:
         return _ticks(self.clock.monotonic_ns - self._began)
+
+    def _ticks_at(self, seconds: float) -> Instant:
+        """Returns the instant of the record at which the monotonic clock shows `seconds`."""
+        return math.nan if math.isnan(seconds) else _ticks(round(seconds * SECOND) - self._began)
 
     def _wall(self) -> Instant:
         return _ticks(self.clock.time_ns - self._began)

@@ -9,7 +9,8 @@ import pytest
 
 from timersim.lab import invariants
 from timersim.lab.contract import Contract
-from timersim.lab.invariants import INVARIANTS, Harm, InvariantViolation, judge, lateness
+from timersim.lab.invariants import INVARIANTS, Harm, InvariantViolation, judge
+from timersim.lab.invariants.duties import lateness
 from timersim.lab.operations import Acquire
 from timersim.lab.oracle import Account, read
 from timersim.lab.record import (

@@ -82,7 +82,7 @@ def may(account: Account, *instants: Instant) -> list[bool]:
 
 def owed(account: Account) -> list[tuple[str, Instant]]:
     """Returns the scope and the latest instant of each reap that is owed."""
-    return [(duty.guard.scope, duty.by) for duty in account.duties()]
+    return [(duty.guard.scope, duty.by) for duty in account.duties]
 
 
 def test_a_worker_may_be_reaped_from_its_expiration_on() -> None:
@@ -328,7 +328,7 @@ def test_a_restarted_worker_is_another_life() -> None:
     assert account.lives == [(0, 0), (0, 1)]
     assert [account.may_reap((0, 0), 5), account.may_reap((0, 1), 5)] == [True, False]
     assert [account.may_reap((0, 1), 19), account.may_reap((0, 1), 20)] == [False, True]
-    assert [(duty.guard.life, duty.by) for duty in account.duties()] == [((0, 1), 20)]
+    assert [(duty.guard.life, duty.by) for duty in account.duties] == [((0, 1), 20)]
 
 
 def test_a_late_request_speaks_for_who_sent_it() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from timersim.api import TimerRequest
 from timersim.backends.mp_wire import QueueFace, QueueWire
 from timersim.backends.pool import Pool, PoolError, Worker
 from timersim.fakes.clock import VirtualClock
@@ -154,6 +155,7 @@ class _ProcessRun(VirtualRun):
         self._wire = wire
         self._processes: dict[int, Worker] = {}
         self._under_way: defaultdict[int, deque[int]] = defaultdict(deque)
+        self._delivered: dict[int, tuple[int, TimerRequest]] = {}
         clock.spawn(self._pump, name="pump")
 
     def start(self, worker: int) -> None:
@@ -203,6 +205,10 @@ class _ProcessRun(VirtualRun):
         """Gives the descriptors back by which the run told its workers apart."""
         self._reaper.close()
 
+    def _number(self, request: Any) -> int | None:
+        number, _ = self._delivered.get(id(request), (None, request))
+        return number
+
     def _send(self, worker: int, scope: str, expiration: float | None, *command: Any) -> None:
         """Has the worker send a request, and lets it arrive."""
         process = self._processes[worker]
@@ -220,7 +226,9 @@ class _ProcessRun(VirtualRun):
         while True:
             self.clock.wait_readable([self._wire.fileno()], math.inf)
             for request in self._wire.read():
-                self.recorder.arrived(self._under_way[request.worker_id].popleft())
+                number = self._under_way[request.worker_id].popleft()
+                self._delivered[id(request)] = number, request
+                self.recorder.arrived(number)
                 self._face.deliver(request)
 
     def _kill(self, worker: int) -> bool:

@@ -9,8 +9,9 @@ from typing import Literal
 class Contract:
     """What the server of a backend promises. All times are in ticks.
 
-    `reap_within`: how late it may reap; 0 where it wakes for the next expiration, the interval of its
-    passes where it polls. `retry_within`: how long after a failed reap it tries again. `transit`: how
+    `clock`: the clock by which it keeps its timers; with "wall" they come due when the wall clock says so, however
+    it was stepped since. `reap_within`: how late it may reap; 0 where it wakes for the next expiration, the interval
+    of its passes where it polls. `retry_within`: how long after a failed reap it tries again. `transit`: how
     imprecisely an instant is known; 0 in virtual time. `restart`: whether timers that it had when it was
     stopped are guarded again after its start. `identity`: whether it guards the incarnation that acquired, or
     whoever bears its pid. `order`: whether requests carry a sequence by which duplicates and those that were
@@ -23,6 +24,7 @@ class Contract:
     30
     """
 
+    clock: Literal["monotonic", "wall"] = "monotonic"
     reap_within: float = 0
     retry_within: float = 1
     transit: float = 0

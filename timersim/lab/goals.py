@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from timersim.lab.oracle import Account, Guard
+from timersim.lab.oracle import Account
 
 Goal = Callable[[Account], bool]
 
@@ -13,43 +13,43 @@ def reached(account: Account) -> list[str]:
 
 
 def _released_before_due(account: Account) -> bool:
-    return any(g.superseded < g.due and g.superseded_by == "released" for g in _guards(account))
+    return any(g.superseded < g.due and g.superseded_by == "released" for g in account.all_guards)
 
 
 def _superseded_at_the_expiration(account: Account) -> bool:
-    return any(g.superseded == g.due for g in _guards(account))
+    return any(g.superseded == g.due for g in account.all_guards)
 
 
 def _re_armed(account: Account) -> bool:
-    return any(g.superseded_by == "re-armed" for g in _guards(account))
+    return any(g.superseded_by == "re-armed" for g in account.all_guards)
 
 
 def _due_on_arrival(account: Account) -> bool:
-    return any(g.due <= g.arrived for g in _guards(account))
+    return any(g.due <= g.arrived for g in account.all_guards)
 
 
 def _two_scopes_due_at_once(account: Account) -> bool:
-    standing = [(g.life, g.due) for g in _guards(account) if g.superseded > g.due]
+    standing = [(g.life, g.due) for g in account.all_guards if g.superseded > g.due]
     return len(set(standing)) < len(standing)
 
 
 def _several_workers_due_at_once(account: Account) -> bool:
-    standing = {(g.due, g.life) for g in _guards(account) if g.superseded > g.due}
+    standing = {(g.due, g.life) for g in account.all_guards if g.superseded > g.due}
     return len({due for due, _ in standing}) < len(standing)
 
 
 def _dead_while_armed(account: Account) -> bool:
     deaths = account.deaths
     return any(g.life in deaths and deaths[g.life].how != "reaped" and deaths[g.life].at < min(g.due, g.superseded)
-               for g in _guards(account))  # fmt: skip
+               for g in account.all_guards)  # fmt: skip
 
 
 def _paused_across_an_expiration(account: Account) -> bool:
-    return any(begin < g.due < end <= g.superseded for g in _guards(account) for begin, end in account.pauses)
+    return any(begin < g.due < end <= g.superseded for g in account.all_guards for begin, end in account.pauses)
 
 
 def _stopped_across_an_expiration(account: Account) -> bool:
-    return any(begin < g.due < min(end, g.superseded) for g in _guards(account) for begin, end in account.stops)
+    return any(begin < g.due < min(end, g.superseded) for g in account.all_guards for begin, end in account.stops)
 
 
 GOALS: dict[str, Goal] = {
@@ -64,7 +64,3 @@ GOALS: dict[str, Goal] = {
     "a server stopped across an expiration": _stopped_across_an_expiration,
 }
 """Every goal by its name."""
-
-
-def _guards(account: Account) -> list[Guard]:
-    return [guard for guards in account.guards.values() for guard in guards]

@@ -12,6 +12,7 @@ from timersim.lab.record import (
     Died,
     Event,
     Instant,
+    Life,
     Record,
     Sent,
     ServerCrashed,
@@ -22,10 +23,8 @@ from timersim.lab.record import (
     numbered,
     rounded,
 )
+from timersim.lab.registrations import Registration, registrations
 from timersim.lab.wall import WallHand
-
-Life = tuple[int, int]
-"""A worker and the number of its incarnation."""
 
 Absence = tuple[Instant, Instant]
 """From when until when the server was paused, or stopped."""
@@ -64,7 +63,10 @@ class Duty:
 
 @dataclass(slots=True)
 class Account:
-    """The world side of a record, arranged for judging. The server's own records play no part in it."""
+    """The world side of a record, arranged for judging: the server's own records play no part in who must be reaped.
+
+    `duties` are the reaps that the contract owes within the run, `registrations` what the server did to its table.
+    """
 
     record: Record
     guards: dict[Life, list[Guard]] = field(default_factory=lambda: defaultdict(list))
@@ -76,6 +78,8 @@ class Account:
     caught: dict[Life, list[Absence]] = field(default_factory=lambda: defaultdict(list))
     caught_at: list[tuple[int, Instant]] = field(default_factory=list)
     pids: dict[Life, Life] = field(default_factory=dict)
+    duties: list[Duty] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
 
     @property
     def contract(self) -> Contract:
@@ -86,6 +90,11 @@ class Account:
     def lives(self) -> list[Life]:
         """Every incarnation of the run, in the order of their beginning."""
         return [(event.worker, event.incarnation) for event in self.record.of(Started)]
+
+    @property
+    def all_guards(self) -> list[Guard]:
+        """The guards of every life."""
+        return [guard for guards in self.guards.values() for guard in guards]
 
     def arrived_guards(self, life: Life, at: Instant) -> list[Guard]:
         """Returns the guards of a life whose acquire had arrived `at` that instant or before."""
@@ -100,6 +109,11 @@ class Account:
     def pid(self, life: Life) -> Life:
         """Returns the first life that bore the pid of `life`, which stands for that pid."""
         return self.pids.get(life, life)
+
+    def has_died(self, life: Life, at: Instant) -> bool:
+        """Returns whether a life had ended then, or another that bore the same pid."""
+        dead = self.deaths.items()
+        return any(death.at <= at and self.pid(other) == self.pid(life) for other, death in dead)
 
     def due_predecessor(self, life: Life, at: Instant) -> Life | None:
         """Returns a life that bore the same pid earlier, and was due then and not superseded before; None without."""
@@ -142,16 +156,6 @@ class Account:
     def position(self, event: Event) -> int:
         """Returns where an event stands in the record."""
         return next(i for i, each in enumerate(self.record.events) if each is event)
-
-    def duties(self) -> Iterator[Duty]:
-        """Yields the reaps that the contract owes within the run."""
-        for life in self.lives:
-            death = self.deaths.get(life)
-            died = death.at if death is not None and death.how != "reaped" else math.inf
-            for guard in self.guards.get(life, ()):
-                by = self.latest_reap(guard)
-                if guard.is_sure and guard.superseded > by and died > by and by <= self.record.end:
-                    yield Duty(guard, by)
 
     def latest_reap(self, guard: Guard) -> Instant:
         """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
@@ -216,7 +220,20 @@ def read(record: Record) -> Account:
             case Started(_, worker, incarnation, bears) if bears is not None:
                 account.pids[worker, incarnation] = account.pid(bears)
     _Register(account).take_all()
+    account.duties = list(_duties(account))
+    account.registrations = list(registrations(record, account.pid))
     return account
+
+
+def _duties(account: Account) -> Iterator[Duty]:
+    """Yields the reaps that the contract owes within the run."""
+    for life in account.lives:
+        death = account.deaths.get(life)
+        died = death.at if death is not None and death.how != "reaped" else math.inf
+        for guard in account.guards.get(life, ()):
+            by = account.latest_reap(guard)
+            if guard.is_sure and guard.superseded > by and died > by and by <= account.record.end:
+                yield Duty(guard, by)
 
 
 class _Register:

@@ -15,6 +15,13 @@ Instant = float
 """Ticks since the beginning of the run, on the monotonic axis; an int where it is whole."""
 
 
+Life = tuple[int, int]
+"""A worker and the number of its incarnation."""
+
+Table = Mapping[tuple[int, int, str], Instant]
+"""The live timers of a server: when each is due, by its worker, the incarnation and the scope."""
+
+
 @dataclass(slots=True)
 class Event:
     """Something that happened `at` an instant."""
@@ -142,6 +149,28 @@ class Attempted(Event):
     incarnation: int | None
     target: str
     outcome: str
+
+
+@dataclass(slots=True)
+class Registered(Event):
+    """The server registered what it had taken: `requests` by number, None for a message that is no request.
+
+    `before` and `after` are its table; `refused` is how many messages it turned down, with a reason.
+    """
+
+    requests: tuple[int | None, ...]
+    refused: int
+    before: Table
+    after: Table
+
+
+@dataclass(slots=True)
+class Answered(Event):
+    """The server answered a request, "" for one that it registered; its table held the timer then, or did not."""
+
+    request: int
+    reason: str
+    is_armed: bool
 
 
 @dataclass(slots=True)

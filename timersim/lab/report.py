@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from timersim.lab.goals import GOALS
-from timersim.lab.invariants import INVARIANTS, InvariantViolation, lateness
+from timersim.lab.invariants import INVARIANTS, InvariantViolation
+from timersim.lab.invariants.duties import lateness
 from timersim.lab.operations import to_object
 from timersim.lab.record import Died, Instant
 from timersim.lab.saved import SavedSchedule, named

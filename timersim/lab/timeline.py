@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from timersim.lab.oracle import Account, Life, read
+from timersim.lab.oracle import Account, read
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -11,6 +11,7 @@ from timersim.lab.record import (
     Event,
     Instant,
     Left,
+    Life,
     Meddled,
     Record,
     Sent,
