@@ -289,6 +289,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
             self.on_fault("lost", letter.request, 0.0)
         elif self._has_lock and letter.crash_at != "buffered":
             self._lock = letter.request.worker_id
+            self.on_fault("lock held", letter.request, 0.0)
         crash()
 
     def _stall(self, letter: _Letter) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from timersim.lab.operations import (
     CORRUPTIONS,
@@ -43,6 +43,7 @@ from timersim.lab.operations import (
     Tie,
 )
 from timersim.lab.schedule import Schedule
+from timersim.strategies.plan import Plan
 
 Choose = Callable[[int], int]
 """`choose(n)` returns a whole number from 0 to n - 1; 0 is the simplest."""
@@ -59,6 +60,9 @@ AFTERS = (5, 1, 2, 3, 0, 8, 12, 20)
 RARE = 6
 """The value with which the server is started though it runs, or stopped though it is stopped."""
 
+ALIKE = 7
+"""The value with which a timer is due with another one, or a request is under way until its timer is due."""
+
 PAUSES = (6, 2, 12, 1)
 """How long the server is paused, in ticks."""
 
@@ -74,12 +78,9 @@ TIMES = (1, 2, 3, 4, 5, 7, 12, 20)
 _WEIGHTS: dict[type[Operation], int] = dict.fromkeys(OPERATIONS.values(), 1) | {Acquire: 6, Release: 3, PauseServer: 2}
 
 _FAULTS: dict[type[Operation], Callable[[int, int, int], Operation]] = {
-    Delay: lambda worker, value, gap: Delay(worker, LATER[value], gap=gap),
     Drop: lambda worker, value, gap: Drop(worker, gap=gap),
     Duplicate: lambda worker, value, gap: Duplicate(worker, LATER[value] if value else 0, gap=gap),
-    Reorder: lambda worker, value, gap: Reorder(worker, LATER[value], gap=gap),
     Corrupt: lambda worker, value, gap: Corrupt(worker, CORRUPTIONS[value % len(CORRUPTIONS)], gap=gap),
-    Stall: lambda worker, value, gap: Stall(worker, LATER[value], gap=gap),
     CrashSending: lambda worker, value, gap: CrashSending(worker, SENDING[value % len(SENDING)], gap=gap),
     FailReap: lambda worker, value, gap: FailReap(worker, 1 + value % 3, gap=gap),
     RaiseInReap: lambda worker, value, gap: RaiseInReap(worker, 1 + value % 3, gap=gap),
@@ -91,6 +92,13 @@ _FAULTS: dict[type[Operation], Callable[[int, int, int], Operation]] = {
     Tie: lambda worker, value, gap: Tie(1 + value % 3, gap=gap),
 }
 """What is made of a worker, a value below eight and a gap; none of them ends anybody or frees anybody."""
+
+_LATE: dict[type[Operation], Callable[[int, int, int], Operation]] = {
+    Delay: lambda worker, ticks, gap: Delay(worker, ticks, gap=gap),
+    Reorder: lambda worker, ticks, gap: Reorder(worker, ticks, gap=gap),
+    Stall: lambda worker, ticks, gap: Stall(worker, ticks, gap=gap),
+}
+"""What is made of a worker, for how many ticks its next request is under way, and a gap."""
 
 _ABSENCES: dict[type[Operation], Callable[[int], Operation]] = {
     StopServer: lambda gap: StopServer(gap=gap),
@@ -111,37 +119,6 @@ class Vocabulary:
     max_size: int = 12
 
 
-@dataclass(slots=True)
-class _Plan:
-    """What a schedule drawn so far will have come to on a correct server: it aims what is drawn next."""
-
-    now: int = 0
-    held: dict[int, dict[str, int]] = field(default_factory=dict)
-    ended: set[int] = field(default_factory=set)
-    paused: set[int] = field(default_factory=set)
-    away_until: float = 0
-
-    def pass_time(self, ticks: int) -> None:
-        """Lets time pass: who comes due while the server is there is reaped."""
-        self.now += ticks
-        if self.now >= self.away_until:
-            for worker in [w for w, timers in self.held.items() if min(timers.values()) < self.now]:
-                self.end(worker)
-
-    def end(self, worker: int) -> None:
-        """Lets a worker be dead."""
-        self.ended.add(worker)
-        self.paused.discard(worker)
-        self.held.pop(worker, None)
-
-    def instants(self) -> list[int]:
-        """Returns the instants ahead at which something happens, in order."""
-        dues = {due for timers in self.held.values() for due in timers.values()}
-        if self.away_until < math.inf:
-            dues.add(int(self.away_until))
-        return sorted(due for due in dues if due > self.now)
-
-
 def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
     """Draws a schedule: how many workers, which kinds it excludes, then for each operation what and when.
 
@@ -151,7 +128,7 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
     excluded = choose(1 << len(vocabulary.kinds))
     kinds = [kind for bit, kind in enumerate(vocabulary.kinds) if kind is Acquire or not excluded >> bit & 1]
     deck = [kind for kind in kinds for _ in range(_WEIGHTS[kind])]
-    plan = _Plan()
+    plan = Plan()
     operations: list[Operation] = []
     whats = 1 + len(deck) * workers * vocabulary.max_scopes
     for _ in range(vocabulary.max_size):
@@ -171,17 +148,23 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
     return Schedule(operations)
 
 
-def _gap(plan: _Plan, when: int) -> int:
-    """Returns one of GAPS, or the way to one of the next two instants or near it."""
+def _gap(plan: Plan, when: int) -> int:
+    """Returns one of GAPS, or the way to one of the next two instants or near it; mostly none after a collision."""
     if when < len(GAPS):
-        return GAPS[when]
+        return 0 if plan.collides() else GAPS[when]
     which, near = AIMS[when - len(GAPS)]
     ahead = plan.instants()
     return max(0, ahead[min(which, len(ahead) - 1)] + near - plan.now) if ahead else 0
 
 
-def _possible(plan: _Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
-    """Returns `kind`, or what comes nearest to it among what can happen."""
+def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
+    """Returns `kind`, or what comes nearest to it among what can happen, or what meets what was drawn before."""
+    if value % 2 and plan.orphans():
+        return Reuse
+    if value % 2 and plan.under_way in plan.held:
+        return Release
+    if plan.collides() and issubclass(kind, Acquire | Release | Start | Resume | Pause | PauseServer):
+        return Acquire
     if issubclass(kind, StopServer | StartServer):
         if value == RARE:
             return kind
@@ -201,16 +184,22 @@ def _possible(plan: _Plan, kind: type[Operation], worker: int, value: int) -> ty
     return kind
 
 
-def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: int, gap: int) -> Operation:
+def _made(plan: Plan, kind: type[Operation], worker: int, scope: str, value: int, gap: int) -> Operation:
     """Makes an operation, and lets the plan know."""
     if kind in _FAULTS:
         return _FAULTS[kind](worker, value, gap)
+    if kind in _LATE:
+        if worker not in plan.held:
+            worker = min(plan.held, default=worker)
+        plan.under_way = worker
+        return _LATE[kind](worker, _ticks(plan, LATER, worker, value), gap)
     if kind is Acquire:
-        after = AFTERS[value]
-        plan.held.setdefault(worker, {})[scope] = plan.now + after
+        worker, scope = plan.collides() or (worker, scope)
+        after = _ticks(plan, AFTERS, None, value)
+        plan.acquire(worker, scope, after)
         return Acquire(worker, scope, after=after, gap=gap)
     if kind is Release:
-        worker, scope = _release(plan, worker, scope, value)
+        worker, scope = plan.release(worker, scope, value)
         return Release(worker, scope, gap=gap)
     if kind is Exit:
         plan.end(worker)
@@ -222,7 +211,8 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
         plan.ended.discard(worker)
         return Start(worker, gap=gap)
     if kind is Reuse:
-        return _reuse(plan, worker, value, gap)
+        worker, of = plan.reuse(worker, value)
+        return Reuse(worker, of, gap=gap)
     if kind is Flood:
         return Flood(worker, scope, TIMES[value], gap=gap)
     if kind is Pause:
@@ -241,24 +231,7 @@ def _made(plan: _Plan, kind: type[Operation], worker: int, scope: str, value: in
     return _ABSENCES[kind](gap)
 
 
-def _reuse(plan: _Plan, worker: int, value: int, gap: int) -> Operation:
-    """Starts a worker that has ended, the drawn one where it has, with the pid of one that has."""
-    ended = sorted(plan.ended) or [worker]
-    if worker not in plan.ended:
-        worker = ended[value % len(ended)]
-    of = ended[value % len(ended)]
-    plan.ended.discard(worker)
-    return Reuse(worker, of, gap=gap)
-
-
-def _release(plan: _Plan, worker: int, scope: str, value: int) -> tuple[int, str]:
-    """Returns which timer is released: the drawn one where it is held, else one that is, where there is any."""
-    if scope not in plan.held.get(worker, ()):
-        held = [(w, s) for w, timers in plan.held.items() for s in timers]
-        if held:
-            worker, scope = held[value % len(held)]
-    timers = plan.held.get(worker, {})
-    timers.pop(scope, None)
-    if not timers:
-        plan.held.pop(worker, None)
-    return worker, scope
+def _ticks(plan: Plan, ticks: Sequence[int], worker: int | None, value: int) -> int:
+    """Returns one of `ticks`, or how many there are to the next expiration, of that worker or of any."""
+    due = plan.next_due(worker) if value == ALIKE else None
+    return ticks[value] if due is None else due - plan.now

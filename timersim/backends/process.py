@@ -7,9 +7,8 @@ import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from timersim.api import TimerRequest
 from timersim.backends.mp_wire import QueueFace, QueueWire
 from timersim.backends.pool import Pool, PoolError, Worker
 from timersim.fakes.clock import VirtualClock
@@ -24,6 +23,9 @@ from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.local_timer import LocalTimerServer, MultiprocessingRequestQueue
 from timersim.reaper import ProcessReaper
+
+if TYPE_CHECKING:
+    from timersim.api import TimerRequest
 
 
 class UnsupportedSystemError(RuntimeError):
