@@ -77,6 +77,10 @@ ALL = frozenset(OPERATIONS)
 """Every operation: timersim's own servers keep their promises under all of them."""
 
 
+_HAZARDS = {"replay-safe": "requests carry no sequence"}
+"""What a wire like torch's can't keep, and why."""
+
+
 def _sequenced(world: Any) -> SequencedTimerServer:
     reaper = ProcessReaper(clock=world.clock, kernel=world.kernel)
     return SequencedTimerServer(world.queue, world.max_interval, clock=world.clock, reaper=reaper)
@@ -88,5 +92,5 @@ def _contract(server: ServerMaker, wire: WireKind, max_interval: int) -> Contrac
         within = 0 if server is _sequenced else max_interval
         return Contract(reap_within=within, retry_within=max_interval, order="sequence", survives=ALL)
     if isinstance(server, type) and issubclass(server, MemoryTimerServer):
-        return Contract(reap_within=0, retry_within=max_interval, identity="pid", survives=ALL)
+        return Contract(reap_within=0, retry_within=max_interval, identity="pid", survives=ALL, exempt=_HAZARDS)
     return Contract(reap_within=max_interval)

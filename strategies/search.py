@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from timersim.lab.experiment import Backend, run
+from timersim.lab.goals import GOALS
 from timersim.lab.invariants import InvariantViolation
 from timersim.lab.operations import EVERYTHING, PLAIN
 from timersim.lab.report import Finding, Report
@@ -88,7 +89,10 @@ class _Search:
     def __init__(self, backend: Backend, seed: int, time_limit: float | None, progress: Progress) -> None:
         self._backend = backend
         self._progress = progress
-        self._report = Report(backend.name, seed, backend_spec=backend.spec)
+        self._vocabulary = _vocabulary(backend)
+        self._report = Report(backend.name, seed, backend_spec=backend.spec, exempt=backend.contract.exempt)
+        kinds, contract = self._vocabulary.kinds, backend.contract
+        self._report.reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
         self._catches: dict[str, _Catch] = {}
         self._began = time.monotonic()
         self._ends = None if time_limit is None else self._began + time_limit
@@ -97,23 +101,21 @@ class _Search:
         report = self._report
         try:
             self._explore(max_examples)
-            report.findings = _merged([self._finding(*item) for item in self._catches.items() if not item[1].is_known])
-            report.known = _merged([self._finding(*item) for item in self._catches.items() if item[1].is_known])
+            report.findings = self._findings(is_known=False)
+            report.known = self._findings(is_known=True)
         except KeyboardInterrupt:
             report.is_interrupted = True
-            report.findings = _merged([catch.unshrunk() for catch in self._catches.values() if not catch.is_known])
+            unshrunk = [catch.unshrunk() for catch in self._catches.values() if not catch.is_known]
+            report.findings = sorted(unshrunk, key=lambda finding: finding.rank)
         report.seconds = time.monotonic() - self._began
         return report
 
     def _explore(self, max_examples: int) -> None:
-        survives = self._backend.contract.survives
-        kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
-        vocabulary = Vocabulary(tuple(kind for kind in kinds if kind in self._backend.operations))
         for number in range(max_examples):
             if self._is_over():
                 self._report.is_cut_short = True
                 return
-            schedule = seeded_schedule(self._report.seed, number, vocabulary)
+            schedule = seeded_schedule(self._report.seed, number, self._vocabulary)
             self._take(schedule, run(schedule, self._backend))
 
     def _take(self, schedule: Schedule, trace: Trace) -> None:
@@ -122,21 +124,55 @@ class _Search:
         for violation in (*trace.violations, *trace.known):
             name = violation.invariant.id
             caught = self._catches.get(name)
+            if caught is not None and _size(schedule) >= _size(caught.schedule):
+                continue
+            if not self._is_its_own(violation):
+                continue
             if caught is None:
                 self._catches[name] = _Catch(violation, report.examples, violation in trace.known)
-            elif _size(schedule) < _size(caught.schedule):
+            else:
                 caught.violation = violation
         report.seconds = time.monotonic() - self._began
         self._progress(report)
+
+    def _is_its_own(self, violation: InvariantViolation) -> bool:
+        """Returns whether a special case is broken for its own cause: what it is a case of holds without that."""
+        entry, breach = violation.invariant, violation.breach
+        if entry.situation is None:
+            return True
+        situation = entry.situation
+        without = violation.record.schedule.without(lambda operation: situation(operation, breach))
+        trace = run(without, self._backend)
+        return not any(v.invariant.id in entry.special_case_of for v in (*trace.violations, *trace.known))
+
+    def _findings(self, *, is_known: bool) -> list[Finding]:
+        """Shrinks what was caught. What another finding breaks as well, in a schedule no larger, is none of its own."""
+        caught = [self._finding(*item) for item in self._catches.items() if item[1].is_known == is_known]
+        kept: list[Finding] = []
+        for finding in sorted(caught, key=lambda finding: (_size(finding.schedule), finding.rank)):
+            if not any(finding.invariants[0] in earlier.invariants for earlier in kept):
+                kept.append(self._named(finding, is_known=is_known))
+        return sorted(kept, key=lambda finding: finding.rank)
+
+    def _named(self, finding: Finding, *, is_known: bool) -> Finding:
+        """Gives a finding the names of all that its schedule breaks; its cause goes before what follows from it."""
+        trace = run(finding.schedule, self._backend)
+        violations = [v for v in (trace.known if is_known else trace.violations) if v.invariant.id in self._catches]
+        broken = sorted(filter(self._is_its_own, violations), key=lambda violation: violation.invariant.is_general)
+        if any(violation.invariant.id == finding.invariants[0] for violation in broken):
+            finding.invariants = [violation.invariant.id for violation in broken]
+            finding.violation = broken[0]
+        return finding
 
     def _finding(self, name: str, catch: _Catch) -> Finding:
         last: dict[Schedule, InvariantViolation] = {}
 
         def fails(schedule: Schedule) -> bool:
             violation = None if self._is_over() else _violation(run(schedule, self._backend), name)
-            if violation is not None:
-                last[schedule] = violation
-            return violation is not None
+            if violation is None or not self._is_its_own(violation):
+                return False
+            last[schedule] = violation
+            return True
 
         shrunk = shrink(catch.schedule, fails)
         violation = last.get(shrunk) or _violation(run(shrunk, self._backend), name)
@@ -146,20 +182,16 @@ class _Search:
         return self._ends is not None and time.monotonic() >= self._ends
 
 
+def _vocabulary(backend: Backend) -> Vocabulary:
+    """Returns what a backend can carry out and its contract survives."""
+    survives = backend.contract.survives
+    kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
+    return Vocabulary(tuple(kind for kind in kinds if kind in backend.operations))
+
+
 def _violation(trace: Trace, name: str) -> InvariantViolation | None:
     return next((v for v in (*trace.violations, *trace.known) if v.invariant.id == name), None)
 
 
 def _size(schedule: Schedule) -> tuple[int, int]:
     return len(schedule), len(repr(schedule))
-
-
-def _merged(findings: list[Finding]) -> list[Finding]:
-    """Makes one finding of those with the same schedule, and puts the worst first."""
-    merged: dict[Schedule, Finding] = {}
-    for finding in sorted(findings, key=lambda finding: finding.rank):
-        earlier = merged.setdefault(finding.schedule, finding)
-        if earlier is not finding:
-            earlier.invariants += finding.invariants
-            earlier.examples = min(earlier.examples, finding.examples)
-    return list(merged.values())

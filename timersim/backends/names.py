@@ -12,7 +12,7 @@ from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
-EXAMPLES = {"memory": 500, "local": 100, "torch-local": 200}
+EXAMPLES = {"memory": 1000, "local": 200, "torch-local": 200}
 """Every backend, with the number of schedules of a run by default."""
 
 DEFAULTS = ("memory", "local")

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,9 @@ class Finding:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What it is sorted by: the harm that it does, then the order of the invariants."""
-        return INVARIANTS[self.invariants[0]].harm, list(INVARIANTS).index(self.invariants[0])
+        """What it is sorted by: the worst harm that it does, then the order of the invariants."""
+        order = list(INVARIANTS)
+        return min((INVARIANTS[name].harm, order.index(name)) for name in self.invariants)
 
     @property
     def faults(self) -> list[str]:
@@ -81,7 +82,8 @@ class Report:
     """What a search on `backend` did, in numbers, and what it found, worst first.
 
     `seen` are the invariants that were broken, before anything is shrunk; `known` are the findings that the
-    backend's contract exempts.
+    backend's contract exempts, which has a reason for each invariant in `exempt`. `reachable` are the goals that a
+    search on the backend can come to.
     """
 
     backend: str
@@ -99,6 +101,8 @@ class Report:
     seen: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     known: list[Finding] = field(default_factory=list)
+    exempt: Mapping[str, str] = field(default_factory=dict)
+    reachable: Collection[str] = ()
     is_cut_short: bool = False
     is_interrupted: bool = False
 
@@ -120,6 +124,17 @@ class Report:
         """The ids of the invariants that do not hold."""
         return {name for finding in self.findings for name in finding.invariants}
 
+    @property
+    def no_longer(self) -> list[str]:
+        """The exempt invariants that nothing broke."""
+        known = {name for finding in self.known for name in finding.invariants}
+        return [name for name in self.exempt if name not in known]
+
+    @property
+    def unreached(self) -> list[str]:
+        """The goals that could have been reached, and were not."""
+        return [goal for goal in self.reachable if not self.goals[goal]]
+
     def to_object(self) -> dict[str, Any]:
         """Returns it as an object of JSON, an element of `runs`."""
         return {
@@ -132,8 +147,10 @@ class Report:
             "kills": self.kills,
             "exercised": dict(self.exercised),
             "goals": dict(self.goals),
+            "unreached": self.unreached,
             "violations": [finding.to_object() for finding in self.findings],
             "known": [finding.to_object() for finding in self.known],
+            "no_longer": self.no_longer,
         }
 
 

@@ -1,7 +1,7 @@
 """Schedules: the whole input of an experiment as data, operations with the gaps between them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
 from timersim.announcements import announced
@@ -64,6 +64,22 @@ class Schedule(Sequence[Operation]):
     def faults(self) -> list[str]:
         """The names of the faults in it, in alphabetical order."""
         return sorted({type(operation).__name__ for operation in self if operation.fault})
+
+    def without(self, is_left_out: Callable[[Operation], bool]) -> "Schedule":
+        """Returns it without some of its operations; the others happen when they did.
+
+        >>> from timersim.lab import Acquire, PauseServer
+        >>> schedule = Schedule([PauseServer(2, gap=3), Acquire(0, "load", after=5, gap=1)])
+        >>> schedule.without(lambda operation: isinstance(operation, PauseServer))
+        Schedule([Acquire(0, "load", after=5, gap=4)])
+        """
+        kept, gap = [], 0
+        for operation in self:
+            gap += operation.gap
+            if not is_left_out(operation):
+                kept.append(operation.but(gap=gap))
+                gap = 0
+        return Schedule(kept)
 
     def to_json(self) -> str:
         """Returns it as a JSON list, an object an operation."""

@@ -63,7 +63,7 @@ def restart_guards(account: Account) -> Cases:
     return owed(account, lambda duty: any(end <= duty.by for _, end in account.stops))
 
 
-@invariant(Harm.SPARES_THE_HUNG)
+@invariant(Harm.SPARES_THE_HUNG, special_case_of=("reaped-in-time",))
 def failed_reap_retried(account: Account) -> Cases:
     """After a reap that failed or raised another comes within `retry_within`, for the same timer never at once."""
     for life in account.lives:

@@ -66,8 +66,8 @@ Situation = Callable[[Operation, Breach], bool]
 class Invariant:
     """A claim about every trace: `judge` yields its cases, `violation` is the exception of its own.
 
-    One that says what others say, but counts it in a situation alone, names the others in `special_case_of`. It has
-    broken for its own cause where they hold once what belongs to the `situation` is left out of the schedule.
+    One that says why others are broken names these in `special_case_of`. Where it counts what they say in a
+    `situation` alone, it is broken for its own cause if they hold without what belongs to that in the schedule.
     """
 
     id: str
@@ -77,6 +77,11 @@ class Invariant:
     violation: type[InvariantViolation]
     special_case_of: tuple[str, ...] = ()
     situation: Situation | None = None
+
+    @property
+    def is_general(self) -> bool:
+        """Whether there are special cases of it, which say more."""
+        return any(self.id in other.special_case_of for other in INVARIANTS.values())
 
 
 INVARIANTS: dict[str, Invariant] = {}

@@ -10,8 +10,10 @@ from timersim.lab.record import Answered, Arrived, Life, Meddled, Registered, Se
 from timersim.lab.registrations import Key, Registration
 from timersim.lab.timeline import at_text
 
+_WHAT_FOLLOWS = ("no-early-reap", "release-wins", "reaped-in-time", "conservation")
 
-@invariant(Harm.KILLS_THE_HEALTHY)
+
+@invariant(Harm.KILLS_THE_HEALTHY, special_case_of=_WHAT_FOLLOWS)
 def replay_safe(account: Account) -> Cases:
     """On a sequenced wire: a duplicated or overtaken request changes nothing."""
     is_sequenced = account.contract.order == "sequence"
@@ -23,7 +25,7 @@ def replay_safe(account: Account) -> Cases:
             yield _breach(made, key, "was changed by a request that came twice, or too late") if is_moved else None
 
 
-@invariant(Harm.SPARES_THE_HUNG)
+@invariant(Harm.SPARES_THE_HUNG, special_case_of=_WHAT_FOLLOWS)
 def scope_isolation(account: Account) -> Cases:
     """One registered request changes no table entry but its own key's."""
     for made in account.registrations:
@@ -45,7 +47,7 @@ def poison_contained(account: Account) -> Cases:
         yield from owed(account, lambda duty: any(is_between(duty, at) for at in bad))
 
 
-@invariant(Harm.SPARES_THE_HUNG)
+@invariant(Harm.SPARES_THE_HUNG, special_case_of=_WHAT_FOLLOWS)
 def acquire_means_armed(account: Account) -> Cases:
     """On a sequenced wire: what was acquired is in the table once that is answered, and what was released is not."""
     if account.contract.order != "sequence":
