@@ -1,0 +1,71 @@
+"""Ablations: a correct server with one safeguard taken out, to see that the laboratory notices."""
+
+import inspect
+from typing import Any
+
+from timersim.fakes.backend import ALL, SimulatedBackend
+from timersim.fakes.broken_servers import answers, clocks, disks, reaping, requests, retrying, scopes, watching
+from timersim.fakes.broken_servers.ablation import Ablation
+from timersim.fakes.faults import WireKind
+from timersim.fakes.servers import ServerMaker
+from timersim.lab.contract import Contract
+from timersim.lab.specs import MAX_INTERVAL
+from timersim.memory_timer import MemoryTimerServer
+from timersim.pid_server import PidTimerServer
+from timersim.reaper import ProcessReaper
+from timersim.sequenced_server import SequencedTimerServer
+from timersim.table_server import TableTimerServer
+
+_ROOMS = (clocks, requests, scopes, reaping, retrying, watching, disks, answers)
+
+ABLATIONS: dict[str, Ablation] = {ablation.safeguard: ablation for room in _ROOMS for ablation in room.ABLATIONS}
+"""By the name of the safeguard, what takes it out and what that breaks."""
+
+
+def without(safeguard: str, server: type[TableTimerServer]) -> type[TableTimerServer]:
+    """Returns `server` with one safeguard taken out; KeyError for a safeguard that there is not.
+
+    >>> without("reap-once", MemoryTimerServer).__name__
+    'MemoryTimerServer without reap-once'
+    """
+    name = f"{server.__name__} without {safeguard}"
+    return type(name, (ABLATIONS[safeguard].takes_out, server), {"__signature__": inspect.signature(server)})
+
+
+def server_without(safeguard: str) -> ServerMaker:
+    """Returns what makes the server of a simulation that lacks a safeguard."""
+    kind = without(safeguard, ABLATIONS[safeguard].server)
+    if not issubclass(kind, PidTimerServer):
+        return kind
+
+    def make(world: Any) -> PidTimerServer:
+        reaper = ProcessReaper(clock=world.clock, kernel=world.kernel)
+        return kind(world.queue, world.max_interval, clock=world.clock, reaper=reaper)
+
+    return make
+
+
+def backend_without(safeguard: str, max_interval: int = MAX_INTERVAL, **options: Any) -> SimulatedBackend:
+    """Returns a backend whose server lacks a safeguard, under the contract of the correct server.
+
+    >>> backend_without("heed-the-sequence").contract.order
+    'sequence'
+    """
+    server = ABLATIONS[safeguard].server
+    wire: WireKind = "sequenced" if issubclass(server, SequencedTimerServer) else "shared"
+    given: dict[str, Any] = {"contract": _contract(server, max_interval), "max_interval": max_interval, "wire": wire}
+    return SimulatedBackend(server_without(safeguard), **given | options)
+
+
+def _contract(server: type[TableTimerServer], max_interval: int) -> Contract:
+    """Returns what the correct server promises."""
+    return Contract(
+        reap_within=0,
+        retry_within=max_interval,
+        identity="pid" if server is MemoryTimerServer else "incarnation",
+        order="sequence" if server is SequencedTimerServer else "arrival",
+        survives=ALL,
+    )
+
+
+__all__ = ["ABLATIONS", "Ablation", "backend_without", "server_without", "without"]

@@ -1,0 +1,28 @@
+"""An ablation as data: a safeguard, what takes it out, and the invariant that is named for it."""
+
+from dataclasses import dataclass
+
+from timersim.memory_timer import MemoryTimerServer
+from timersim.table_server import TableTimerServer
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """A `safeguard` by its name, the mixin that takes it out of a correct server, and the invariant that this breaks.
+
+    The mixin's docstring says what the broken server does; its base is the most general server that has the safeguard.
+    """
+
+    safeguard: str
+    takes_out: type[TableTimerServer]
+    breaks: str
+
+    @property
+    def server(self) -> type[TableTimerServer]:
+        """The correct server out of which it is taken in simulation: that of memory, unless it needs more."""
+        needs = self.takes_out.__bases__[0]
+        return MemoryTimerServer if issubclass(MemoryTimerServer, needs) else needs
+
+    def applies_to(self, server: type[TableTimerServer]) -> bool:
+        """Returns whether this server has the safeguard."""
+        return issubclass(server, self.takes_out.__bases__[0])
