@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, make_backend
-from timersim.fakes.broken_servers import ABLATIONS
+from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
+from timersim.cli_ablations import is_all_named, searched_ablations, table_lines, verdict_lines
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.experiment import Backend, run
@@ -101,7 +101,9 @@ def check(
     ] = None,
     without: Annotated[
         str | None,
-        typer.Option(metavar="SAFEGUARD", help=f"Take a safeguard out of timersim's server: {', '.join(ABLATIONS)}."),
+        typer.Option(
+            metavar="SAFEGUARD", help="Take a safeguard out of timersim's server: one of those that --ablations lists."
+        ),
     ] = None,
     examples: Annotated[
         int | None,
@@ -117,6 +119,10 @@ def check(
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
     ] = None,
+    *,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Take out each safeguard in turn, in memory, and see what finds it.")
+    ] = False,
 ) -> int:
     """Search for what breaks a watchdog: generated schedules, on simulated and on real workers.
 
@@ -133,7 +139,13 @@ def check(
     text = err if json_file == "-" else out
     if json_file not in {None, "-"}:
         _check_writable(Path(json_file or ""))
-    names = backend or (list(DEFAULTS) if server is None else ["memory"])
+    if ablations:
+        if (backend, server, without) != (None, None, None):
+            raise BackendError(
+                "--ablations goes through all safeguards, in memory: no --backend, --server or --without"
+            )
+        return _ablations(text, examples or EXAMPLES["memory"], seed, json_file)
+    names = backend or default_names(server, without)
     reports: list[Report] = []
     left: list[str] = []
     backends = [make_backend(name, server=server, without=without, pin=True) for name in names]
@@ -156,6 +168,17 @@ def check(
     if any(report.is_interrupted for report in reports):
         return INTERRUPTED
     return BROKEN if findings or left else 0
+
+
+def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -> int:
+    results = searched_ablations(examples, seed, err)
+    for line in (*table_lines(results), "", *verdict_lines(results)):
+        text.print(line)
+    if json_file is not None:
+        _write_json(json_file, {"ablations": [result.to_object() for result in results]})
+    if any(result.report.is_interrupted for result in results):
+        return INTERRUPTED
+    return 0 if is_all_named(results) else BROKEN
 
 
 @app.command(short_help="Run saved schedules again.")

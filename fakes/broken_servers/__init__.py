@@ -6,7 +6,6 @@ from typing import Any
 from timersim.fakes.backend import ALL, SimulatedBackend
 from timersim.fakes.broken_servers import answers, clocks, disks, reaping, requests, retrying, scopes, watching
 from timersim.fakes.broken_servers.ablation import Ablation
-from timersim.fakes.faults import WireKind
 from timersim.fakes.servers import ServerMaker
 from timersim.lab.contract import Contract
 from timersim.lab.specs import MAX_INTERVAL
@@ -42,18 +41,27 @@ def server_without(safeguard: str) -> ServerMaker:
         reaper = ProcessReaper(clock=world.clock, kernel=world.kernel)
         return kind(world.queue, world.max_interval, clock=world.clock, reaper=reaper)
 
+    make.__qualname__ = kind.__qualname__
     return make
 
 
-def backend_without(safeguard: str, max_interval: int = MAX_INTERVAL, **options: Any) -> SimulatedBackend:
-    """Returns a backend whose server lacks a safeguard, under the contract of the correct server.
+def backend_without(safeguard: str, *, max_interval: int = MAX_INTERVAL, **options: Any) -> SimulatedBackend:
+    """Returns a backend whose server lacks a safeguard, on the wire and under the contract of the correct server.
+
+    `options` are those of `SimulatedBackend`, in place of what it has of itself.
 
     >>> backend_without("heed-the-sequence").contract.order
     'sequence'
     """
     server = ABLATIONS[safeguard].server
-    wire: WireKind = "sequenced" if issubclass(server, SequencedTimerServer) else "shared"
-    given: dict[str, Any] = {"contract": _contract(server, max_interval), "max_interval": max_interval, "wire": wire}
+    given: dict[str, Any] = {
+        "contract": _contract(server, max_interval),
+        "max_interval": max_interval,
+        "spec": {"name": "memory", "without": safeguard},
+        "wire": "sequenced" if issubclass(server, SequencedTimerServer) else "shared",
+    }
+    if max_interval != MAX_INTERVAL:
+        given["spec"]["max_interval"] = max_interval
     return SimulatedBackend(server_without(safeguard), **given | options)
 
 

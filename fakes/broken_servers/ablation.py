@@ -11,11 +11,13 @@ class Ablation:
     """A `safeguard` by its name, the mixin that takes it out of a correct server, and the invariant that this breaks.
 
     The mixin's docstring says what the broken server does; its base is the most general server that has the safeguard.
+    One that `is_for_simulation` would hit strangers where processes are real.
     """
 
     safeguard: str
     takes_out: type[TableTimerServer]
     breaks: str
+    is_for_simulation: bool = False
 
     @property
     def server(self) -> type[TableTimerServer]:
@@ -24,5 +26,5 @@ class Ablation:
         return MemoryTimerServer if issubclass(MemoryTimerServer, needs) else needs
 
     def applies_to(self, server: type[TableTimerServer]) -> bool:
-        """Returns whether this server has the safeguard."""
-        return issubclass(server, self.takes_out.__bases__[0])
+        """Returns whether the safeguard can be taken out of this server of real processes."""
+        return not self.is_for_simulation and issubclass(server, self.takes_out.__bases__[0])

@@ -23,11 +23,11 @@ class ExpiresBeforeItRegisters(TableTimerServer):
         self.register_timers(requests)
 
 
-class TakesTwoAPass(TableTimerServer):
-    """Takes at most two requests a pass, and judges by them."""
+class TakesOneAPass(TableTimerServer):
+    """Takes one request a pass, and judges by that."""
 
     def _take_arrived(self) -> list[TimerRequest]:
-        return self._request_queue.get(1, timeout=0)
+        return []
 
 
 class JudgesByALaterClock(TableTimerServer):
@@ -51,11 +51,10 @@ class ExpiresAfterTheExpiration(TableTimerServer):
 
 
 class CoalescesExpirations(TableTimerServer):
-    """Wakes for one timer, and takes what is due within the next second along."""
+    """Takes along what is due within the next second whenever it is awake, so as not to wake again so soon."""
 
     def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
-        expired = super().get_expired_timers(deadline)
-        return super().get_expired_timers(deadline + COALESCED) if expired else expired
+        return super().get_expired_timers(deadline + COALESCED)
 
 
 class GoesByTheWall(TableTimerServer):
@@ -128,14 +127,14 @@ def _expiration(server: TableTimerServer, key: Key) -> float:
 
 ABLATIONS = (
     Ablation("drain-before-expire", ExpiresBeforeItRegisters, breaks="release-wins"),
-    Ablation("drain-all", TakesTwoAPass, breaks="pause-is-not-silence"),
-    Ablation("read-the-clock-before-the-queue", JudgesByALaterClock, breaks="pause-is-not-silence"),
+    Ablation("drain-all", TakesOneAPass, breaks="pause-is-not-silence"),
+    Ablation("read-the-clock-first", JudgesByALaterClock, breaks="pause-is-not-silence"),
     Ablation("expire-at-the-instant", ExpiresAfterTheExpiration, breaks="reaped-in-time"),
     Ablation("wait-for-the-expiration", CoalescesExpirations, breaks="no-early-reap"),
     Ablation("go-by-monotonic-time", GoesByTheWall, breaks="wall-steps-do-not-matter"),
     Ablation("let-the-wall-step", FollowsTheWall, breaks="wall-steps-do-not-matter"),
     Ablation("read-both-clocks", ReadsTheWallOnce, breaks="no-early-reap"),
-    Ablation("wake-for-the-next-expiration", SleepsTheInterval, breaks="reaped-in-time"),
+    Ablation("wake-for-expirations", SleepsTheInterval, breaks="reaped-in-time"),
     Ablation("plan-for-the-earliest", PlansForTheLatest, breaks="reaped-in-time"),
-    Ablation("plan-from-the-judged-instant", PlansAfterItReaped, breaks="reaped-in-time"),
+    Ablation("plan-from-the-judgement", PlansAfterItReaped, breaks="reaped-in-time"),
 )

@@ -76,7 +76,7 @@ def _save(disk: Disk, server: MemoryTimerServer) -> None:
 
 
 ABLATIONS = (
-    Ablation("load-before-the-first-drain", LoadsAfterItDrained, breaks="release-wins"),
+    Ablation("load-before-draining", LoadsAfterItDrained, breaks="release-wins"),
     Ablation("save-releases", SavesAcquiresAlone, breaks="release-wins"),
     Ablation("save-reaps", SavesRequestsAlone, breaks="dead-stay-dead"),
 )

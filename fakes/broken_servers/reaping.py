@@ -59,19 +59,6 @@ class TakesTheGoneForAFailure(PidTimerServer):
         pass
 
 
-class BequeathsTimers(PidTimerServer):
-    """Leaves the timers of a former bearer of a pid to the next."""
-
-    def _admit(self, request: TimerRequest) -> str | None:
-        worker_id = getattr(request, "worker_id", None)
-        left = {scope: self._timers.expiration((worker_id, scope)) for scope in self._timers.scopes(worker_id)}
-        reason = super()._admit(request)
-        for scope, expiration in left.items():
-            assert expiration is not None
-            self._timers.arm((worker_id, scope), expiration)
-        return reason
-
-
 class SignalsTheGroup(MemoryTimerServer):
     """Signals the process group, which it takes for the worker's own."""
 
@@ -96,13 +83,6 @@ class ReapsTheWholeJob(TableTimerServer):
     def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
         expired = super().get_expired_timers(deadline)
         return expired | {worker: [] for worker, _ in self._timers if worker not in expired} if expired else {}
-
-
-class ReapsByAnOldList(TableTimerServer):
-    """Judges once a pass: who released while another one was reaped is reaped all the same."""
-
-    def _is_still_expired(self, worker_id: Any) -> bool:
-        return True
 
 
 class EndsThePassWithAReap(TableTimerServer):
@@ -133,13 +113,11 @@ ABLATIONS = (
     Ablation("reap-once", ReapsTwice, breaks="reaped-once"),
     Ablation("clear-the-dead", KeepsTimersOfTheDead, breaks="dead-stay-dead"),
     Ablation("forget-the-reaped", KeepsTheReaped, breaks="dead-stay-dead"),
-    Ablation("take-the-gone-for-gone", TakesTheGoneForAFailure, breaks="dead-stay-dead"),
-    Ablation("signal-incarnations", KillsByPid, breaks="right-incarnation"),
-    Ablation("clear-at-a-new-life", BequeathsTimers, breaks="right-incarnation"),
+    Ablation("take-the-gone-for-gone", TakesTheGoneForAFailure, breaks="dead-stay-dead", is_for_simulation=True),
+    Ablation("signal-incarnations", KillsByPid, breaks="right-incarnation", is_for_simulation=True),
     Ablation("signal-the-worker-alone", SignalsTheGroup, breaks="right-set"),
     Ablation("spare-the-servers-group", EndsItsOwnGroup, breaks="right-set"),
     Ablation("reap-the-expired-alone", ReapsTheWholeJob, breaks="no-early-reap"),
-    Ablation("look-again-before-a-reap", ReapsByAnOldList, breaks="release-wins"),
     Ablation("reap-all-who-are-due", EndsThePassWithAReap, breaks="reap-spares-the-rest"),
     Ablation("clear-the-reaped-alone", ClearsEverybody, breaks="reap-spares-the-rest"),
 )

@@ -40,6 +40,14 @@ class TriesAgainAtOnce(TableTimerServer):
         self._retries[worker_id].at = self._clock.monotonic()
 
 
+class RetriesByAList(TableTimerServer):
+    """Retries whom it could not reap until they are gone, whatever they have released or re-armed since."""
+
+    def get_expired_timers(self, deadline: float) -> dict[Any, list[TimerRequest]]:
+        expired = super().get_expired_timers(deadline)
+        return expired | {worker_id: [] for worker_id in self._retries if worker_id not in expired}
+
+
 class EndsThePassWithAFailure(TableTimerServer):
     """Ends its pass with the first reap that fails: who will not die stands before the others."""
 
@@ -70,7 +78,8 @@ class WaitsForADeath(TableTimerServer):
 ABLATIONS = (
     Ablation("retry-a-failed-reap", GivesUp, breaks="failed-reap-retried"),
     Ablation("wait-before-a-retry", TriesAgainAtOnce, breaks="failed-reap-retried"),
-    Ablation("count-an-exception-as-failure", TakesAnExceptionForDone, breaks="failed-reap-retried"),
+    Ablation("exceptions-are-failures", TakesAnExceptionForDone, breaks="failed-reap-retried"),
+    Ablation("retry-while-it-stands", RetriesByAList, breaks="release-wins"),
     Ablation("net-each-reap", LetsAnExceptionOut, breaks="reap-spares-the-rest"),
     Ablation("go-on-after-a-failure", EndsThePassWithAFailure, breaks="no-head-of-line"),
     Ablation("wait-for-nobody", WaitsForADeath, breaks="no-head-of-line"),

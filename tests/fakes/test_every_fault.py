@@ -8,33 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.broken_by_faults import (
-    Counts,
-    DropsTheSilent,
-    DropsTheStale,
-    EndsWhenAllAreSilent,
-    EndsWithABadMessage,
-    GivesUp,
-    GoesByTheWall,
-    IgnoresTheSequence,
-    JudgesByALaterClock,
-    KillsByPid,
-    LetsAnExceptionOut,
-    LoadsAfterItDrained,
-    LooksSendersUp,
-    LosesTheBatch,
-    PlansAfterItReaped,
-    ReapsByAnOldList,
-    SavesAcquiresAlone,
-    StopsWithoutWaiting,
-    TakesAnExceptionForDone,
-    TakesReleasesLast,
-    TakesTheGoneForAFailure,
-    TakesTwoAPass,
-    TakesWhatIsNotLaterForExpired,
-)
+from tests.fakes.broken_by_faults import EndsWhenAllAreSilent, ReapsByAnOldList
 from timersim.fakes import FakeWorkers, SimulatedBackend, VirtualClock, simulated_world
-from timersim.fakes.broken_servers import without
+from timersim.fakes.broken_servers import server_without
 from timersim.fakes.faults import WireKind
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.servers import ServerMaker
@@ -152,29 +128,32 @@ TABLE = [
     Row(
         Schedule([Acquire(0, "s", after=5), Crash(0, "sigkill", gap=2)]),
         ["dead-stay-dead", "nothing-left"],
-        TakesTheGoneForAFailure,
+        server_without("take-the-gone-for-gone"),
+        INCARNATIONS,
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), Crash(0, "exit", gap=2)]),
         ["dead-stay-dead", "nothing-left"],
-        TakesTheGoneForAFailure,
+        server_without("take-the-gone-for-gone"),
+        INCARNATIONS,
     ),
     Row(
         Schedule([Acquire(0, "job", after=20), Acquire(0, "job", after=20, gap=4), Pause(0, gap=1), *beating(0)]),
         ["reaped-in-time"],
-        DropsTheSilent,
+        server_without("trust-the-silent"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=9), Exit(0, gap=2), Reuse(1, of=0, gap=1)]),
         ["right-incarnation"],
-        KillsByPid,
+        server_without("signal-incarnations"),
         INCARNATIONS,
     ),
     # What becomes of requests
     Row(
         Schedule([Acquire(0, "s", after=5), CrashSending(0, "buffered", gap=2), Release(0, "s")]),
         ["dead-stay-dead", "nothing-left"],
-        TakesTheGoneForAFailure,
+        server_without("take-the-gone-for-gone"),
+        INCARNATIONS,
     ),
     Row(
         Schedule(
@@ -187,7 +166,7 @@ TABLE = [
             ]
         ),
         ["reaped-in-time"],
-        DropsTheSilent,
+        server_without("trust-the-silent"),
     ),
     Row(
         Schedule(
@@ -205,55 +184,55 @@ TABLE = [
     Row(
         Schedule([Acquire(1, "t", after=9), CrashSending(0, "flushed", gap=1), Acquire(0, "s", after=5)]),
         ["reaped-in-time"],
-        of_incarnations(LooksSendersUp),
+        server_without("outlive-a-sender"),
         INCARNATIONS,
     ),
-    Row(Schedule([Delay(0, 7), Acquire(0, "s", after=5)]), ["reaped-in-time"], DropsTheStale),
+    Row(Schedule([Delay(0, 7), Acquire(0, "s", after=5)]), ["reaped-in-time"], server_without("arm-the-overdue")),
     Row(
         Schedule([Drop(0), Acquire(0, "s", after=5), Release(0, "s", gap=1), Acquire(0, "s", after=5, gap=1)]),
         ["reaped-in-time"],
-        Counts,
+        server_without("one-release-is-enough"),
     ),
     Row(
         Schedule([Duplicate(0, later=0), Acquire(0, "s", after=5), Release(0, "s", gap=1)]),
         ["release-wins"],
-        Counts,
+        server_without("one-release-is-enough"),
     ),
     Row(
         Schedule([Duplicate(0, later=3), Acquire(0, "s", after=5), Release(0, "s", gap=1)]),
         ["release-wins"],
-        of_incarnations(IgnoresTheSequence),
+        server_without("heed-the-sequence"),
         SEQUENCED,
         "sequenced",
     ),
     Row(
         Schedule([Reorder(0, 2), Acquire(0, "s", after=5), Release(0, "s", gap=1)]),
         ["right-set"],
-        of_incarnations(IgnoresTheSequence),
+        server_without("heed-the-sequence"),
         SEQUENCED,
         "sequenced",
     ),
     Row(
         Schedule([Acquire(1, "t", after=9), Corrupt(0, "garbage", gap=1), Acquire(0, "s", after=5)]),
         ["reaped-in-time"],
-        EndsWithABadMessage,
+        server_without("outlive-a-bad-message"),
     ),
     Row(
         Schedule([Acquire(0, "a", after=9), Corrupt(0, "nan", gap=1), Acquire(0, "b", after=9)]),
         ["no-early-reap"],
-        TakesWhatIsNotLaterForExpired,
+        server_without("refuse-nan"),
     ),
     Row(
         Schedule(
             [StopServer(), Corrupt(0, "truncated"), Release(0, "s"), Acquire(1, "t", after=9), StartServer(gap=1)]
         ),
         ["reaped-in-time"],
-        LosesTheBatch,
+        server_without("net-each-message"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), Stall(0, 3, gap=1), Release(0, "s"), Acquire(0, "s", after=9, gap=1)]),
         ["reaped-in-time"],
-        TakesReleasesLast,
+        server_without("keep-the-order"),
     ),
     Row(
         Schedule(
@@ -266,13 +245,13 @@ TABLE = [
             ]
         ),
         ["release-wins"],
-        TakesTwoAPass,
+        server_without("drain-all"),
     ),
     # What becomes of the server
     Row(
         Schedule([Acquire(0, "s", after=5), PauseServer(6, gap=3), Release(0, "s", gap=1)]),
         ["release-wins"],
-        without("drain-before-expire", MemoryTimerServer),
+        server_without("drain-before-expire"),
     ),
     Row(
         Schedule(
@@ -285,12 +264,12 @@ TABLE = [
             ]
         ),
         ["release-wins"],
-        JudgesByALaterClock,
+        server_without("read-the-clock-first"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), Acquire(1, "t", after=8), PauseInPass("reaping", 6)]),
         ["reaped-in-time"],
-        PlansAfterItReaped,
+        server_without("plan-from-the-judgement"),
     ),
     Row(
         Schedule(
@@ -302,33 +281,33 @@ TABLE = [
     Row(
         Schedule([Acquire(0, "s", after=9), CrashServer(gap=2), Release(0, "s", gap=1), StartServer(gap=1)]),
         ["release-wins"],
-        LoadsAfterItDrained,
+        server_without("load-before-draining"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=9), Release(0, "s", gap=1), RestartServer(gap=2)]),
         ["release-wins"],
-        SavesAcquiresAlone,
+        server_without("save-releases"),
     ),
     # What becomes of reaps
     Row(
         Schedule([Acquire(0, "s", after=5), FailReap(0, times=1)]),
         ["reaped-in-time", "failed-reap-retried"],
-        GivesUp,
+        server_without("retry-a-failed-reap"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), RaiseInReap(0, times=1)]),
         ["reaped-in-time", "failed-reap-retried"],
-        TakesAnExceptionForDone,
+        server_without("exceptions-are-failures"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), Acquire(1, "t", after=5), RaiseInReap(0, times=1)]),
         ["reaped-in-time"],
-        LetsAnExceptionOut,
+        server_without("net-each-reap"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), SlowReap(0, 6), StopServer(gap=7)]),
         ["silent-after-stop"],
-        StopsWithoutWaiting,
+        server_without("wait-for-the-last-pass"),
     ),
     Row(
         Schedule([Acquire(0, "s", after=5), Acquire(1, "t", after=5), SlowReap(0, 6), Release(1, "t", gap=8)]),
@@ -336,11 +315,11 @@ TABLE = [
         ReapsByAnOldList,
     ),
     # What becomes of the clocks
-    Row(Schedule([Acquire(0, "s", after=9), StepWall(5, gap=2)]), ["no-early-reap"], GoesByTheWall),
-    Row(Schedule([Acquire(0, "s", after=9), StepWall(-5, gap=2)]), ["reaped-in-time"], GoesByTheWall),
-    Row(Schedule([Acquire(0, "s", after=9), Suspend(3600, gap=2)]), ["no-early-reap"], GoesByTheWall),
-    Row(Schedule([Acquire(0, "s", after=9), Drift(500, gap=1)]), ["no-early-reap"], GoesByTheWall),
-    Row(Schedule([Acquire(0, "s", after=9), Drift(-500, gap=1)]), ["reaped-in-time"], GoesByTheWall),
+    Row(Schedule([Acquire(0, "s", after=9), StepWall(5, gap=2)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
+    Row(Schedule([Acquire(0, "s", after=9), StepWall(-5, gap=2)]), ["reaped-in-time"], server_without("go-by-monotonic-time")),
+    Row(Schedule([Acquire(0, "s", after=9), Suspend(3600, gap=2)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
+    Row(Schedule([Acquire(0, "s", after=9), Drift(500, gap=1)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
+    Row(Schedule([Acquire(0, "s", after=9), Drift(-500, gap=1)]), ["reaped-in-time"], server_without("go-by-monotonic-time")),
 ]
 """Each fault, the invariants that it can break, and a server in which it does; ordered by whom it befalls."""
 

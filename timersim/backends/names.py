@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -53,7 +54,20 @@ def make_backend(
     if "contract" in given:
         given["contract"] = stated(given["contract"])
     spec = {key: value for key, value in given.items() if value is not None}
-    return _timersim_backend(name, maker or _own_server(name, without), pin=pin, spec=spec, **options)
+    if without is not None:
+        return _ablated(name, without, pin=pin, spec=spec, **options)
+    return _timersim_backend(name, maker or _own_server(name), pin=pin, spec=spec, **options)
+
+
+def default_names(server: str | None = None, without: str | None = None) -> tuple[str, ...]:
+    """Returns the backends that are checked without a choice; BackendError for a safeguard that there is not.
+
+    >>> default_names(without="reap-once"), default_names(without="heed-the-sequence")
+    (('memory', 'local'), ('memory',))
+    """
+    if server is not None:
+        return ("memory",)
+    return tuple(name for name in DEFAULTS if without is None or _has_safeguard(name, without))
 
 
 def from_spec(spec: Mapping[str, Any]) -> Backend:
@@ -150,15 +164,30 @@ def _timersim_backend(name: str, maker: Any, *, pin: bool, **options: Any) -> Ba
     return ProcessBackend("local", server=maker, pin=pin, **options)
 
 
-def _own_server(name: str, safeguard: str | None) -> type[TableTimerServer]:
-    """Returns timersim's own server for a backend, whole or with a safeguard taken out."""
-    from timersim.fakes.broken_servers import ABLATIONS, without
+def _own_server(name: str) -> type[TableTimerServer]:
     from timersim.local_timer import LocalTimerServer
     from timersim.memory_timer import MemoryTimerServer
 
-    server: type[TableTimerServer] = MemoryTimerServer if name == "memory" else LocalTimerServer
-    if safeguard is None:
-        return server
+    return MemoryTimerServer if name == "memory" else LocalTimerServer
+
+
+def _ablated(name: str, safeguard: str, *, pin: bool, **options: Any) -> Backend:
+    """Makes a backend of timersim's own server with a safeguard taken out; in memory that of the wire that has it."""
+    from timersim.fakes.broken_servers import backend_without, without
+
+    if not _has_safeguard(name, safeguard):
+        raise BackendError(f"{safeguard} can't be taken out of the server of {name}; run it with --backend memory")
+    if name == "memory":
+        return backend_without(safeguard, **options)
+    return _timersim_backend(name, without(safeguard, _own_server(name)), pin=pin, **options)
+
+
+def _has_safeguard(name: str, safeguard: str) -> bool:
+    """Returns whether a safeguard can be taken out of the server of a backend; BackendError where there is none."""
+    from timersim.fakes.broken_servers import ABLATIONS
+
     if safeguard not in ABLATIONS:
-        raise BackendError(f"there is no safeguard {safeguard!r}; there are {', '.join(ABLATIONS)}")
-    return without(safeguard, server)
+        near = " or ".join(get_close_matches(safeguard, ABLATIONS))
+        meant = f"did you mean {near}? " if near else ""
+        raise BackendError(f"there is no safeguard {safeguard!r}; {meant}timersim check --ablations lists them")
+    return name == "memory" or ABLATIONS[safeguard].applies_to(_own_server(name))
