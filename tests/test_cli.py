@@ -11,6 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from timersim.cli_ablations import is_all_named, verdict_lines
+from timersim.fakes.broken_servers import ABLATIONS
+from timersim.lab import Schedule
+from timersim.lab.report import Finding, Report
+from timersim.strategies.ablations import AblationResult
+
 TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
 """The command, which doesn't have the current folder in `sys.path`."""
 
@@ -76,6 +82,67 @@ def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
         "  1  reaped                   MUST NOT: released before due",
         f"  replay: timersim replay timersim-failures/{saved.name}",
     ]
+
+
+def test_the_table_of_ablations_says_what_finds_each(tmp_path: Path) -> None:
+    """`--ablations` tells of each safeguard what finds it, and names those that so few schedules do not find."""
+    done = timersim("check", "--ablations", "--examples", "5", "--json", "found.json", cwd=tmp_path)
+
+    lines = done.stdout.splitlines()
+    results = {result["safeguard"]: result for result in json.loads((tmp_path / "found.json").read_text())["ablations"]}
+    assert (done.returncode, list(results)) == (1, list(ABLATIONS))
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line.split()[0] for line in lines[1 : lines.index("")] if line[0] != " "] == list(ABLATIONS)
+    assert f"{'honour-releases':<25}{'release-wins':<26}{'5':>9}{'2':>12}" in lines
+    assert f"{'signal-incarnations':<25}nothing" in lines
+    assert results["honour-releases"] == {
+        "safeguard": "honour-releases",
+        "breaks": "release-wins",
+        "is_named": True,
+        "found_by": ["release-wins"],
+        "examples": 5,
+        "operations": 2,
+        "faults": [],
+        "schedule": [
+            {"operation": "Acquire", "worker": 0, "scope": "s0", "after": 1, "gap": 0},
+            {"operation": "Release", "worker": 0, "scope": "s0", "gap": 0},
+        ],
+    }
+    verdict = " ".join(lines[lines.index("") :])
+    assert "Not found: " in verdict
+    assert all((name in verdict) == (not result["is_named"]) for name, result in results.items())
+    assert "ablations: 5 of" in done.stderr
+
+
+def test_ablations_that_are_all_named_are_a_success() -> None:
+    """Exit status 0 and one line where each is named for its own cause; not where one is, or one was not searched."""
+    named = [AblationResult(ablation, _report([ablation.breaks])) for ablation in ABLATIONS.values()]
+    misnamed = [*named[:-1], AblationResult(named[-1].ablation, _report(["no-early-reap"]))]
+    missed = [*named[:-1], AblationResult(named[-1].ablation, _report([]))]
+    last = named[-1].ablation
+
+    assert [is_all_named(each) for each in (named, misnamed, missed, named[:-1])] == [True, False, False, False]
+    assert list(verdict_lines(named)) == [
+        f"Every ablation was found, and named for its own cause: {len(named)} in 0 s."
+    ]
+    assert next(verdict_lines(missed)) == f"Not found: {last.safeguard}."
+    assert f"Found, but not by its own invariant: {last.safeguard}" in next(verdict_lines(misnamed))
+
+
+def _report(broken: list[str]) -> Report:
+    report = Report("memory", 0)
+    report.findings = [Finding([name], Schedule(), 1, 1, None) for name in broken]
+    return report
+
+
+def test_an_ablation_runs_on_the_wire_that_has_the_safeguard(tmp_path: Path) -> None:
+    """`--without` a safeguard of the sequence runs in memory, on the wire with one, and its file replays there."""
+    done = timersim("check", "--without", "heed-the-sequence", "--examples", "100", cwd=tmp_path)
+    saved = next((tmp_path / "timersim-failures").iterdir())
+
+    assert (done.returncode, done.stdout.splitlines()[0].split()[0]) == (1, "memory")
+    assert json.loads(saved.read_text())["backend"] == {"name": "memory", "without": "heed-the-sequence"}
+    assert "STILL FAILS" in timersim("replay", str(saved), cwd=tmp_path).stdout
 
 
 def test_a_replay_says_whether_it_still_fails(tmp_path: Path) -> None:
@@ -150,6 +217,21 @@ LEAVES = "raise SystemExit(0)"
     ("arguments", "sentence"),
     [
         ("check --backend pigeon", "there is no backend 'pigeon'; there are memory, local, torch-local"),
+        *(
+            (
+                f"check --ablations {more}",
+                "--ablations goes through all safeguards, in memory: no --backend, --server or --without",
+            )
+            for more in ("--without reap-once", "--server mine:Good", "--backend local")
+        ),
+        (
+            "check --without reap-ones",
+            "there is no safeguard 'reap-ones'; did you mean reap-once? timersim check --ablations lists them",
+        ),
+        (
+            "check --without heed-the-sequence --backend local",
+            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
+        ),
         ("check --examples 0", "--examples is a whole number of at least 1: 0"),
         (
             "check --server no_such:x",
@@ -269,5 +351,5 @@ def test_the_help_teaches(tmp_path: Path) -> None:
     assert (top.returncode, check.returncode) == (0, 0)
     for word in ("check", "replay", "Exit status"):
         assert word in top.stdout
-    for word in ("memory, local, torch-local", "drain-", "--server MODULE:NAME"):
+    for word in ("memory, local, torch-local", "drain-", "--ablations", "--server MODULE:NAME"):
         assert word in check.stdout

@@ -15,7 +15,7 @@ class Ablation:
     """
 
     safeguard: str
-    takes_out: type[TableTimerServer]
+    takes_out: type[object]
     breaks: str
     is_for_simulation: bool = False
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from timersim.backends.names import BackendError, from_spec, load_server, make_backend
+from timersim.backends.names import BackendError, default_names, from_spec, load_server, make_backend
 from timersim.backends.torch import MissingTorchError, TorchBackend
 from timersim.fakes import SimulatedBackend
+from timersim.fakes.broken_servers import ABLATIONS, backend_without
+from timersim.lab import Acquire, Duplicate, Release, Schedule, run
 from timersim.memory_timer import MemoryTimerServer
 
 
@@ -18,6 +20,9 @@ from timersim.memory_timer import MemoryTimerServer
         {"name": "memory"},
         {"name": "local"},
         {"name": "memory", "without": "reap-once"},
+        {"name": "memory", "without": "heed-the-sequence"},
+        {"name": "memory", "without": "reap-once", "max_interval": 30},
+        {"name": "local", "without": "reap-once"},
         {"name": "memory", "server": "timersim.memory_timer:MemoryTimerServer"},
         {
             "name": "memory",
@@ -40,8 +45,19 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
         ({"name": "pigeon"}, "there is no backend 'pigeon'; there are memory, local, torch-local"),
         (
             {"name": "memory", "without": "luck"},
-            "there is no safeguard 'luck'; there are drain-before-expire, expire-at-the-instant, honour-releases,"
-            " reap-once, clear-the-dead",
+            "there is no safeguard 'luck'; timersim check --ablations lists them",
+        ),
+        (
+            {"name": "memory", "without": "reap-ones"},
+            "there is no safeguard 'reap-ones'; did you mean reap-once? timersim check --ablations lists them",
+        ),
+        (
+            {"name": "local", "without": "heed-the-sequence"},
+            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
+        ),
+        (
+            {"name": "local", "without": "signal-incarnations"},
+            "signal-incarnations can't be taken out of the server of local; run it with --backend memory",
         ),
         ({"name": "memory", "server": "json"}, "a server is named MODULE:NAME, as in my_module:my_server: 'json'"),
         ({"name": "memory", "server": "json:nope"}, "the server 'json:nope' can't be found: json has no 'nope'"),
@@ -82,6 +98,33 @@ def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, Any], se
     with pytest.raises(BackendError) as raised:
         from_spec(arguments)
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ("memory", "local")),
+        ({"without": "reap-once"}, ("memory", "local")),
+        ({"without": "heed-the-sequence"}, ("memory",)),
+        ({"without": "spare-the-servers-group"}, ("memory",)),
+        ({"without": "signal-incarnations"}, ("memory",)),
+        ({"without": "outlive-a-sender"}, ("memory", "local")),
+        ({"server": "a:b"}, ("memory",)),
+    ],
+)
+def test_without_a_choice_those_are_checked_that_can_be(given: dict[str, str], names: tuple[str, ...]) -> None:
+    """A safeguard is taken out of the servers that have it, and of none that would hit strangers without it."""
+    assert default_names(**given) == names
+
+
+@pytest.mark.parametrize("safeguard", ABLATIONS)
+def test_an_ablation_has_one_backend(safeguard: str) -> None:
+    """By its name an ablation is rebuilt with the contract, the wire and the server that it was searched with."""
+    made, again = backend_without(safeguard), from_spec(backend_without(safeguard).spec or {})
+    schedule = Schedule([Acquire(0, "s", after=5), Duplicate(0, 1, gap=1), Release(0, "s", gap=1)])
+
+    assert (again.contract, again.spec, repr(again)) == (made.contract, made.spec, repr(made))
+    assert run(schedule, again).hash == run(schedule, made).hash
 
 
 def test_a_server_is_found_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,11 +315,31 @@ TABLE = [
         ReapsByAnOldList,
     ),
     # What becomes of the clocks
-    Row(Schedule([Acquire(0, "s", after=9), StepWall(5, gap=2)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
-    Row(Schedule([Acquire(0, "s", after=9), StepWall(-5, gap=2)]), ["reaped-in-time"], server_without("go-by-monotonic-time")),
-    Row(Schedule([Acquire(0, "s", after=9), Suspend(3600, gap=2)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
-    Row(Schedule([Acquire(0, "s", after=9), Drift(500, gap=1)]), ["no-early-reap"], server_without("go-by-monotonic-time")),
-    Row(Schedule([Acquire(0, "s", after=9), Drift(-500, gap=1)]), ["reaped-in-time"], server_without("go-by-monotonic-time")),
+    Row(
+        Schedule([Acquire(0, "s", after=9), StepWall(5, gap=2)]),
+        ["no-early-reap"],
+        server_without("go-by-monotonic-time"),
+    ),
+    Row(
+        Schedule([Acquire(0, "s", after=9), StepWall(-5, gap=2)]),
+        ["reaped-in-time"],
+        server_without("go-by-monotonic-time"),
+    ),
+    Row(
+        Schedule([Acquire(0, "s", after=9), Suspend(3600, gap=2)]),
+        ["no-early-reap"],
+        server_without("go-by-monotonic-time"),
+    ),
+    Row(
+        Schedule([Acquire(0, "s", after=9), Drift(500, gap=1)]),
+        ["no-early-reap"],
+        server_without("go-by-monotonic-time"),
+    ),
+    Row(
+        Schedule([Acquire(0, "s", after=9), Drift(-500, gap=1)]),
+        ["reaped-in-time"],
+        server_without("go-by-monotonic-time"),
+    ),
 ]
 """Each fault, the invariants that it can break, and a server in which it does; ordered by whom it befalls."""
 

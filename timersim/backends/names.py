@@ -187,7 +187,7 @@ def _has_safeguard(name: str, safeguard: str) -> bool:
     from timersim.fakes.broken_servers import ABLATIONS
 
     if safeguard not in ABLATIONS:
-        near = " or ".join(get_close_matches(safeguard, ABLATIONS))
+        near = " or ".join(get_close_matches(safeguard, ABLATIONS, cutoff=0.7))
         meant = f"did you mean {near}? " if near else ""
         raise BackendError(f"there is no safeguard {safeguard!r}; {meant}timersim check --ablations lists them")
     return name == "memory" or ABLATIONS[safeguard].applies_to(_own_server(name))
