@@ -26,14 +26,15 @@ def find_violations(
     seed: int = 0,
     time_limit: float | None = None,
     progress: Progress = lambda report: None,
+    shrunk: str | None = None,
 ) -> Report:
     """Runs up to `max_examples` generated schedules on `backend` and reports every invariant that they break.
 
     Nothing is raised, and the search goes on after a violation, so that one does not hide another. Each broken
     invariant is shrunk for itself; those that one and the same schedule breaks are one finding. The same seed
     gives the same report: its schedules are `seeded_schedule(seed, number)`. `time_limit` is in seconds of real
-    time; `progress` is called with the report as it grows. An interrupt (Ctrl-C) ends the search, and the report
-    says so.
+    time; `progress` is called with the report as it grows. With `shrunk` the finding of this invariant alone is shrunk,
+    and the others stay as they were found. An interrupt (Ctrl-C) ends the search, and the report says so.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> find_violations(SimulatedBackend(), max_examples=20).findings
@@ -42,7 +43,7 @@ def find_violations(
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
     with _unheard():
-        return _Search(backend, seed, time_limit, progress).report(max_examples)
+        return _Search(backend, seed, time_limit, progress, shrunk).report(max_examples)
 
 
 @contextmanager
@@ -86,9 +87,12 @@ class _Catch:
 
 
 class _Search:
-    def __init__(self, backend: Backend, seed: int, time_limit: float | None, progress: Progress) -> None:
+    def __init__(
+        self, backend: Backend, seed: int, time_limit: float | None, progress: Progress, shrunk: str | None
+    ) -> None:
         self._backend = backend
         self._progress = progress
+        self._shrunk = shrunk
         self._vocabulary = _vocabulary(backend)
         self._report = Report(backend.name, seed, backend_spec=backend.spec, exempt=backend.contract.exempt)
         kinds, contract = self._vocabulary.kinds, backend.contract
@@ -165,6 +169,8 @@ class _Search:
         return finding
 
     def _finding(self, name: str, catch: _Catch) -> Finding:
+        if self._shrunk not in {None, name}:
+            return catch.unshrunk()
         last: dict[Schedule, InvariantViolation] = {}
 
         def fails(schedule: Schedule) -> bool:

@@ -11,6 +11,9 @@ from timersim.strategies.ablations import AblationResult, search_ablations
 
 WIDTH = 80
 
+SHOWN = 2
+"""How many other invariants the table names; the report as JSON has them all."""
+
 
 def searched_ablations(examples: int, seed: int, err: Console) -> list[AblationResult]:
     """Searches every ablation, with progress on standard error: a bar on a terminal, a line every tenth elsewhere."""
@@ -70,7 +73,9 @@ def _details(result: AblationResult) -> str:
     assert result.finding is not None
     own = f"not by {result.ablation.breaks}" if not result.is_named else ""
     needs = f"needs {', '.join(result.finding.faults)}" if result.finding.faults else ""
-    also = f"breaks as well {', '.join(result.found_by[1:])}" if result.found_by[1:] else ""
+    others = result.found_by[1:]
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    also = f"breaks as well {', '.join(others[:SHOWN])}{more}" if others else ""
     return "; ".join(filter(None, [own, needs, also]))
 
 

@@ -42,8 +42,18 @@ class AnswersBeforeItArms(SequencedTimerServer):
         super().register_timers(before)
 
 
+class AnswersBeforeItLooks(SequencedTimerServer):
+    """Answers that a timer is armed, then looks whether it can be: one that it refuses seemed to be armed."""
+
+    def _admit(self, request: TimerRequest) -> str | None:
+        if isinstance(request, SequencedRequest):
+            request.connection.answer(request.sequence)
+        return super()._admit(request)
+
+
 ABLATIONS = (
     Ablation("heed-the-sequence", IgnoresTheSequence, breaks="replay-safe"),
     Ablation("ignore-the-overtaken", TakesTheOvertakenForNew, breaks="replay-safe"),
     Ablation("arm-before-answering", AnswersBeforeItArms, breaks="acquire-means-armed"),
+    Ablation("answer-what-is-refused", AnswersBeforeItLooks, breaks="acquire-means-armed"),
 )

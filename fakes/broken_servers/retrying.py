@@ -80,7 +80,7 @@ ABLATIONS = (
     Ablation("wait-before-a-retry", TriesAgainAtOnce, breaks="failed-reap-retried"),
     Ablation("exceptions-are-failures", TakesAnExceptionForDone, breaks="failed-reap-retried"),
     Ablation("retry-while-it-stands", RetriesByAList, breaks="release-wins"),
-    Ablation("net-each-reap", LetsAnExceptionOut, breaks="reap-spares-the-rest"),
+    Ablation("net-each-reap", LetsAnExceptionOut, breaks="no-head-of-line"),
     Ablation("go-on-after-a-failure", EndsThePassWithAFailure, breaks="no-head-of-line"),
     Ablation("wait-for-nobody", WaitsForADeath, breaks="no-head-of-line"),
 )
