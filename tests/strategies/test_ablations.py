@@ -65,7 +65,7 @@ def test_a_search_goes_through_the_safeguards_in_their_order() -> None:
 def test_an_interrupt_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """After Ctrl-C no further ablation is searched."""
 
-    def interrupted(*_: Any) -> Report:
+    def interrupted(*_: Any, **options: Any) -> Report:
         return Report("memory", 0, is_interrupted=True)
 
     monkeypatch.setattr("timersim.strategies.ablations.find_violations", interrupted)
