@@ -29,6 +29,7 @@ from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES, SUFFIX, load
 from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import number_text
+from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
 from timersim.strategies.search import find_violations
 
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
@@ -144,7 +145,7 @@ def check(
             raise BackendError(
                 "--ablations goes through all safeguards, in memory: no --backend, --server or --without"
             )
-        return _ablations(text, examples or EXAMPLES["memory"], seed, json_file)
+        return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
     names = backend or default_names(server, without)
     reports: list[Report] = []
     left: list[str] = []

@@ -17,11 +17,9 @@ from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
 from timersim.sequenced_server import SequencedTimerServer
 from timersim.strategies import seeded_schedule
+from timersim.strategies.ablations import EXAMPLES
 from timersim.strategies.choices import Vocabulary
 from timersim.table_server import TableTimerServer
-
-EXAMPLES = 500
-"""How many schedules `timersim check` runs in memory unless it is told otherwise."""
 
 NOT_IN_SIMULATION: dict[str, str] = {}
 """The invariants that no simulated server can break, and why."""
