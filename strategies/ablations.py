@@ -9,7 +9,6 @@ from timersim.lab.operations import to_object
 from timersim.lab.report import Finding, Report
 from timersim.strategies.search import find_violations
 
-
 EXAMPLES = 500
 """How many schedules are searched for each unless it is said; `timersim check` runs no fewer in memory."""
 

@@ -1,9 +1,10 @@
 """Ablations: a correct server with one safeguard taken out, to see that the laboratory notices."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
-from timersim.fakes.backend import ALL, SimulatedBackend
+from timersim.fakes.backend import SimulatedBackend
 from timersim.fakes.broken_servers import answers, clocks, disks, reaping, requests, retrying, scopes, watching
 from timersim.fakes.broken_servers.ablation import Ablation
 from timersim.fakes.servers import ServerMaker
@@ -67,13 +68,10 @@ def backend_without(safeguard: str, *, max_interval: int = MAX_INTERVAL, **optio
 
 def _contract(server: type[TableTimerServer], max_interval: int) -> Contract:
     """Returns what the correct server promises."""
-    return Contract(
-        reap_within=0,
-        retry_within=max_interval,
-        identity="pid" if server is MemoryTimerServer else "incarnation",
-        order="sequence" if server is SequencedTimerServer else "arrival",
-        survives=ALL,
-    )
+    if server is SequencedTimerServer:
+        return SimulatedBackend(wire="sequenced", max_interval=max_interval).contract
+    contract = SimulatedBackend(max_interval=max_interval).contract
+    return contract if server is MemoryTimerServer else replace(contract, identity="incarnation")
 
 
 __all__ = ["ABLATIONS", "Ablation", "backend_without", "server_without", "without"]
