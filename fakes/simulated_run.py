@@ -134,7 +134,7 @@ class SimulatedRun(VirtualRun):
     def _answered(self, number: int, reason: str) -> None:
         """Records that a request was answered, and whether the server held its timer then."""
         worker_id, scope = self._asked[number]
-        self.recorder.add(Answered, number, reason, self.table.is_armed(worker_id, scope))
+        self.recorder.enter(Answered, number, reason, self.table.is_armed(worker_id, scope))
 
 
 class _NumberedRequest(TimerRequest):

@@ -30,6 +30,7 @@ class TableWatch:
         self._number = number
         self._ticks = ticks
         self._server: Any = None
+        self._last: Table = {}
 
     def watch(self, server: Any) -> None:
         """Has each registration of `server` recorded from now on; one without a table is left as it is."""
@@ -43,11 +44,16 @@ class TableWatch:
             try:
                 register(timer_requests)
             finally:
-                numbers = tuple(map(self._number, timer_requests))
                 if server is self._server:
-                    self._recorder.add(Registered, numbers, self._refused() - refused, before, self._table())
+                    self._enter(timer_requests, self._refused() - refused, before, self._table())
 
         server.register_timers = register_timers
+
+    def _enter(self, requests: Sequence[Any], refused: int, before: Table, after: Table) -> None:
+        """Enters a registration, unless it left everything as the last one had."""
+        if requests or not self._last == before == after:
+            self._recorder.enter(Registered, tuple(map(self._number, requests)), refused, before, after)
+            self._last = after
 
     def is_armed(self, worker_id: Any, scope: str) -> bool:
         """Returns whether the table holds a timer."""

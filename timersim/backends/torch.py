@@ -39,7 +39,7 @@ class TorchBackend(ProcessBackend):
         super().__init__(
             transport,
             server=_local_server,
-            contract=Contract(reap_within=max_interval, retry_within=max_interval),
+            contract=Contract(clock="wall", reap_within=max_interval, retry_within=max_interval),
             max_interval=max_interval,
             patch=(f"{PACKAGE}.api", f"{PACKAGE}.local_timer"),
             pin=pin,

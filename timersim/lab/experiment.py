@@ -170,8 +170,9 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
         while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
         world.recorder.add(Ended)
-    events = world.recorder.events
-    return Trace.of_record(Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec))
+    events, ledger = world.recorder.events, world.recorder.ledger
+    record = Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec, ledger=ledger)
+    return Trace.of_record(record)
 
 
 MARGIN = 1
@@ -185,7 +186,9 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
     for index, event in enumerate(recorder.events):
         match event:
             case Sent(at, _, _, _, _, expiration) if expiration is not None:
-                latest = max(latest, hand.window(expiration, (index, at), now)[1])
+                is_by_wall = contract.clock == "wall"
+                due = hand.crossings(expiration, at) if is_by_wall else hand.window(expiration, (index, at), now)
+                latest = max(latest, due[1])
             case ServerPaused(_, until) | Meddled(_, _, _, until):
                 latest = max(latest, until)
             case ServerStarted(at) | ServerStopping(at) | Arrived(at):

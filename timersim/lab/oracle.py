@@ -281,7 +281,10 @@ class _Register:
         if request.expiration is None:
             return
         registered = min(account.resume(at), account.record.end)
-        due, latest = self._wall.window(request.expiration, (self._sent[request.request], request.at), registered)
+        if self._contract.clock == "wall":
+            due, latest = self._wall.crossings(request.expiration, at)
+        else:
+            due, latest = self._wall.window(request.expiration, (self._sent[request.request], request.at), registered)
         bearers = self._bearers_of(life, at, registered)
         for bearer in bearers:
             guard = Guard(bearer, request.scope, at, due, latest=latest, position=position, is_sure=len(bearers) == 1)

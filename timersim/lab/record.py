@@ -152,28 +152,6 @@ class Attempted(Event):
 
 
 @dataclass(slots=True)
-class Registered(Event):
-    """The server registered what it had taken: `requests` by number, None for a message that is no request.
-
-    `before` and `after` are its table; `refused` is how many messages it turned down, with a reason.
-    """
-
-    requests: tuple[int | None, ...]
-    refused: int
-    before: Table
-    after: Table
-
-
-@dataclass(slots=True)
-class Answered(Event):
-    """The server answered a request, "" for one that it registered; its table held the timer then, or did not."""
-
-    request: int
-    reason: str
-    is_armed: bool
-
-
-@dataclass(slots=True)
 class Skipped(Event):
     """An operation could not happen, since its worker was dead, or alive already."""
 
@@ -192,18 +170,53 @@ class Ended(Event):
     """The run was over; what is recorded after it happened while the world was closed."""
 
 
+@dataclass(slots=True)
+class Entry:
+    """What was seen of a server's table `at` an instant, after so many events of the record."""
+
+    at: Instant
+    position: int
+
+
+@dataclass(slots=True)
+class Registered(Entry):
+    """The server registered what it had taken: `requests` by number, None for a message that is no request.
+
+    `before` and `after` are its table; `refused` is how many messages it turned down, with a reason.
+    """
+
+    requests: tuple[int | None, ...]
+    refused: int
+    before: Table
+    after: Table
+
+
+@dataclass(slots=True)
+class Answered(Entry):
+    """The server answered a request, "" for one that it registered; its table held the timer then, or did not."""
+
+    request: int
+    reason: str
+    is_armed: bool
+
+
 _E = TypeVar("_E", bound=Event)
 
 
 @dataclass
 class Record:
-    """What happened in one run of `schedule` on a backend that claims `contract`, and that `backend_spec` rebuilds."""
+    """What happened in one run of `schedule` on a backend that claims `contract`, and that `backend_spec` rebuilds.
+
+    `events` are what the world and the server did; the `ledger` is what was seen of the server's table meanwhile, where
+    it has one to look at.
+    """
 
     schedule: Schedule
     backend: str
     contract: Contract
     events: list[Event]
     backend_spec: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    ledger: list[Entry] = field(default_factory=list, kw_only=True)
 
     def of(self, kind: type[_E]) -> list[_E]:
         """Returns the events of one kind, in order."""
@@ -245,6 +258,7 @@ class Recorder:
 
     def __init__(self, now: Callable[[], Instant]) -> None:
         self.events: list[Event] = []
+        self.ledger: list[Entry] = []
         self.now = now
         self._incarnations: dict[int, int] = {}
         self._alive: dict[int, bool] = {}
@@ -294,6 +308,10 @@ class Recorder:
     def add(self, kind: type[_E], *values: object) -> None:
         """Records an event that changes nobody's life."""
         self.events.append(kind(self.now(), *values))
+
+    def enter(self, kind: type[Entry], *values: object) -> None:
+        """Enters into the ledger what was seen of the server's table."""
+        self.ledger.append(kind(self.now(), len(self.events), *values))
 
 
 def numbered(events: Iterable[Event]) -> dict[int, Sent]:

@@ -45,27 +45,32 @@ def registrations(record: Record, pid: Callable[[Life], Life]) -> Iterator[Regis
     requests = numbered(record.events)
     last: dict[Life, int] = {}
     previous: dict[Key, Instant] = {}
-    is_restarted = is_new = False
-    for event in record.events:
-        match event:
-            case ServerStarted():
-                is_restarted = True
-            case ServerCrashed():
-                is_new = True
-            case Registered(at, numbers, refused, before, after):
-                tables = _keyed(before, pid), _keyed(after, pid)
-                made = Registration(at, refused, *tables, previous, is_restarted, is_new, numbers.count(None))
-                for request in (requests[number] for number in numbers if number is not None):
-                    life = request.worker, request.incarnation
-                    is_replay = request.request <= last.get(life, -1)
-                    last[life] = max(last.get(life, -1), request.request)
-                    key = pid(life), request.scope
-                    if is_replay:
-                        made.replayed.add(key)
-                    if not is_replay or record.contract.order == "arrival":
-                        made.latest[key] = request
-                yield made
-                previous, is_restarted, is_new = made.after, False, False
+    position = 0
+    for entry in record.ledger:
+        if not isinstance(entry, Registered):
+            continue
+        between = record.events[position : entry.position]
+        made = Registration(
+            entry.at,
+            entry.refused,
+            _keyed(entry.before, pid),
+            _keyed(entry.after, pid),
+            previous,
+            is_restarted=any(isinstance(event, ServerStarted) for event in between),
+            is_new=any(isinstance(event, ServerCrashed) for event in between),
+            bad=entry.requests.count(None),
+        )
+        for request in (requests[number] for number in entry.requests if number is not None):
+            life = request.worker, request.incarnation
+            is_replay = request.request <= last.get(life, -1)
+            last[life] = max(last.get(life, -1), request.request)
+            key = pid(life), request.scope
+            if is_replay:
+                made.replayed.add(key)
+            if not is_replay or record.contract.order == "arrival":
+                made.latest[key] = request
+        yield made
+        previous, position = made.after, entry.position
 
 
 def _keyed(table: Table, pid: Callable[[Life], Life]) -> dict[Key, Instant]:

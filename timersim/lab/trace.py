@@ -40,6 +40,7 @@ class Trace(Record):
             exercised,
             reached(account),
             backend_spec=record.backend_spec,
+            ledger=record.ledger,
         )
 
     def check(self) -> None:

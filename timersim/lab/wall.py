@@ -1,5 +1,6 @@
 """The wall clock of a run against its monotonic clock: how far it was ahead, and when."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,25 @@ class WallHand:
             hands.append(before[-1].ahead + before[-1].rate * (registered - before[-1].at))
         slack = SLACK if any(change.rate for change in before) else 0
         return rounded(expiration - max(hands) - slack), rounded(expiration - min(hands) + slack)
+
+    def crossings(self, expiration: Instant, since: Instant) -> tuple[Instant, Instant]:
+        """Returns when, from `since` on, the wall clock comes to `expiration` for the first time, and for the last."""
+        if not self._changes:
+            return max(expiration, since), max(expiration, since)
+        begins = [_Change(-1, 0, 0, 0, 0.0), *self._changes]
+        found: list[Instant] = []
+        is_past = False
+        for change, following in zip(begins, [*begins[1:], None], strict=True):
+            begin, end = max(change.at, since), math.inf if following is None else following.at
+            if end < begin:
+                continue
+            missing = expiration - (begin + change.ahead + change.rate * (begin - change.at))
+            at = begin + max(0, missing) / (1 + change.rate)
+            if at <= end and not (is_past and missing <= 0):
+                found.append(at)
+            is_past = at <= end
+        slack = SLACK if any(change.rate for change in self._changes) else 0
+        return rounded(found[0] - slack), rounded(found[-1] + slack)
 
     def _ahead(self, index: int, at: Instant) -> Instant:
         """Returns how far it was ahead at an instant, by the last change before the event with this index."""

@@ -54,7 +54,9 @@ def acquire_means_armed(account: Account) -> Cases:
         return
     requests = numbered(account.record.events)
     last: dict[Life, int] = {}
-    for answer in account.record.of(Answered):
+    for answer in account.record.ledger:
+        if not isinstance(answer, Answered):
+            continue
         request = requests[answer.request]
         life = request.worker, request.incarnation
         if answer.reason or answer.request <= last.get(life, -1) or account.has_died(life, answer.at):
@@ -122,7 +124,7 @@ def _taken(account: Account) -> Cases:
     events, end = account.record.events, account.record.end
     if not account.registrations or account.resume(end) > end or account.record.of(ServerFailed):
         return
-    taken = {number for event in account.record.of(Registered) for number in event.requests}
+    taken = {number for entry in account.record.ledger if isinstance(entry, Registered) for number in entry.requests}
     lost = max((i for i, event in enumerate(events) if isinstance(event, ServerCrashed)), default=-1)
     requests = numbered(events)
     for event in events[lost + 1 :]:
