@@ -74,6 +74,9 @@ def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
         "  0  acquire s0 ->1  acquire  armed, due 1",
         "     release s0      release  released",
         "  1  reaped                   MUST NOT: released before due",
+        "  reap of worker 0: 0 -- MUST NOT --",
+        "                         ^ reaped at t=1",
+        f"  show:   timersim show timersim-failures/{saved.name}",
         f"  replay: timersim replay timersim-failures/{saved.name}",
     ]
 

@@ -69,6 +69,8 @@ def test_a_release_that_waited_in_the_queue() -> None:
         "  3                           paused until 9",
         "  4  release s0      release  .. waiting in the queue",
         "  9  reaped                   MUST NOT: released before due",
+        "  reap of worker 0: 0 -- MUST NOT --",
+        "                         ^ reaped at t=9",
     ]
 
 
@@ -104,6 +106,8 @@ def test_everything_that_a_worker_and_a_server_can_do() -> None:
         "                     (Exit skipped)",
         "  5  reaped                                     attempts a reap",
         "                                                MUST NOT: reaped already",
+        "  reap of worker 0: 0 -- MUST NOT -- 5 -- MUST -- 5 -- GONE --",
+        "                                                       ^ reaped at t=5",
     ]
 
 
@@ -114,6 +118,8 @@ def test_who_was_due_and_nothing_happened() -> None:
         "  0   acquire s0 ->12                 acquire  armed, due 12",
         "  12  .. due           crashes: exit",
         "                                               MUST have been reaped by now",
+        "  reap of worker 0: 0 -- MUST NOT -- 12 -- MUST --",
+        "                                           ^ not reaped by t=12",
     ]
 
 
@@ -157,7 +163,7 @@ def test_the_rule_stands_beside_the_worker_whom_it_is_about() -> None:
         Release(0, "s0", gap=1),
     ]
 
-    assert told(operations, "drain-before-expire")[-2:] == [
+    assert told(operations, "drain-before-expire")[-4:-2] == [
         "  9  reaped                                   MUST NOT: released before due",
         "                     reaped                   attempts a reap",
     ]

@@ -20,9 +20,11 @@ def headline(text: str) -> list[Line]:
     return paragraph(text, Kind.WRONG, margin="")
 
 
-def faults(schedule: "Schedule") -> str:
-    """Returns which faults it takes, in words."""
-    return f"fault needed: {', '.join(schedule.faults)}" if schedule.faults else "no fault needed"
+def faults(schedule: "Schedule", *, is_broken: bool = True) -> str:
+    """Returns in words which faults it takes to break something, or under which nothing is broken."""
+    if not schedule.faults:
+        return "no fault needed" if is_broken else "no fault"
+    return f"{'fault needed' if is_broken else 'under the fault'}: {', '.join(schedule.faults)}"
 
 
 def to_paste(schedule: "Schedule", remark: str = "") -> list[Line]:
@@ -54,10 +56,10 @@ def shown(saved: "SavedSchedule", file: str, record: "Record", violation: "Invar
     typed = quote(file)
     return [
         *head,
-        *paragraph(f"{harm}{faults(saved.schedule)}; on {record.backend}"),
+        *paragraph(f"{harm}{faults(saved.schedule, is_broken=bool(violation))}; on {record.backend}"),
         *to_paste(saved.schedule),
         *told,
-        *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure {saved.name}.svg"),
+        *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.svg"),
     ]
 
 

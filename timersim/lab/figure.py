@@ -10,12 +10,13 @@ from timersim.lab.invariants import InvariantViolation
 from timersim.lab.layout import Kind
 from timersim.lab.oracle import Account, read
 from timersim.lab.record import Arrived, Attempted, Instant, Meddled, Record, Sent, Started, numbered
-from timersim.lab.timeline import SERVER, WIRE, at_text, lanes
+from timersim.lab.timeline import SERVER, WIRE, at_text, lanes, what_was_done
 from timersim.lab.windows import Window, Word, broken_windows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 BLUE, VERMILION, PURPLE, GREY, DARK = "#0072b2", "#c04a00", "#8f3f71", "#bbbbbb", "#444444"
 """After Okabe and Ito, dark enough for letters: alive; what is wrong; a fault; the server away; all else."""
@@ -23,10 +24,13 @@ BLUE, VERMILION, PURPLE, GREY, DARK = "#0072b2", "#c04a00", "#8f3f71", "#bbbbbb"
 BANDS = {Word.MUST_NOT: "#e4e4e4", Word.MAY: "#a6d5f0", Word.MUST: "#f0b93a", Word.GONE: "#ffffff"}
 """The colours of the windows, which differ in brightness, too."""
 
+WRONG = "wrong"
+"""The gid of the mark of what was wrong; that of a window's band is its word."""
+
 WIDTH, LETTER = 10, 0.0088
 """The width of a figure in inches, and of a letter of a label in the width of the axes."""
 
-LANE, LEVEL, STRIP = 0.8, 0.32, 0.42
+LANE, LEVEL, STRIP = 0.5, 0.32, 0.42
 """The heights of a lane, of a line of labels above it, and of the windows below it."""
 
 
@@ -49,7 +53,7 @@ def draw(case: Record | InvariantViolation) -> "Figure":
     violation = case if isinstance(case, InvariantViolation) else None
     record = case.record if isinstance(case, InvariantViolation) else case
     sheet = _arranged(record, violation)
-    figure = Figure(figsize=(WIDTH, 1.5 + 0.62 * sheet.height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.65 * sheet.height), layout="constrained")
     axes = figure.add_subplot()
     _draw_lives(axes, sheet)
     _draw_absences(axes, sheet)
@@ -123,14 +127,16 @@ def _labels(sheet: _Sheet) -> Iterator[_Label]:
                 continue
             yield _Label(lane, at, text.removeprefix(".. ").replace("->", "\N{RIGHTWARDS ARROW}"), kind)
     if breach:
-        told = f"at {at_text(breach.at)}: {breach.rule}"
+        told = what_was_done(sheet.record, breach.life, breach.at) if breach.life else f"at {at_text(breach.at)}"
+        told = f"{told}: {breach.rule}"
         yield _Label(sheet.victim or SERVER, breach.at, told, Kind.WRONG)
 
 
 def _stacked(labels: Iterator[_Label], end: Instant) -> Iterator[_Label]:
-    """Puts labels of a lane that would overlap above each other."""
+    """Puts labels of a lane that would overlap above each other; of several that say the same there is one."""
     taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for label in sorted(labels, key=lambda each: each.at):
+    once = {(label.lane, label.at, label.text): label for label in labels}
+    for label in sorted(once.values(), key=lambda each: each.at):
         width = (len(label.text) + 1.5) * LETTER * end * (1.12 if label.kind == Kind.WRONG else 1)
         label.side = "right" if label.at + width > end * 1.04 else "left"
         begin = label.at - width if label.side == "right" else label.at
@@ -151,6 +157,7 @@ def _write(axes: "Axes", sheet: _Sheet, label: _Label) -> None:
         va="bottom",
         fontsize=9,
         color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
         weight="bold" if label.kind == Kind.WRONG else "normal",
         zorder=6,
     )
@@ -167,7 +174,7 @@ def _draw_lives(axes: "Axes", sheet: _Sheet) -> None:
 
 
 def _draw_absences(axes: "Axes", sheet: _Sheet) -> None:
-    axes.hlines(sheet.heights[SERVER], 0, sheet.end, color=DARK, linewidth=1, zorder=1)
+    axes.hlines([sheet.heights[WIRE], sheet.heights[SERVER]], 0, sheet.end, color=DARK, linewidth=(0.4, 1), zorder=1)
     for begin, end in (*sheet.account.pauses, *sheet.account.stops):
         until = min(end, sheet.end)
         axes.barh(sheet.heights[SERVER], until - begin, left=begin, height=0.26, color=GREY, edgecolor=DARK, zorder=2)
@@ -213,12 +220,21 @@ def _draw_reaps(axes: "Axes", sheet: _Sheet) -> None:
             linestyles="dotted", zorder=3,
         )  # fmt: skip
         size = 17 if is_wrong else 9
-        axes.plot(attempt.at, sheet.heights[worker], "X", color=colour, markersize=size, zorder=5, clip_on=False)
+        axes.plot(
+            attempt.at,
+            sheet.heights[worker],
+            "X",
+            color=colour,
+            markersize=size,
+            zorder=5,
+            clip_on=False,
+            gid=WRONG if is_wrong else None,
+        )
     if breach and not is_marked:
         height = sheet.heights[sheet.victim or SERVER]
         axes.plot(
             breach.at, height, "o", color=VERMILION, markerfacecolor="none", markersize=17, markeredgewidth=3, zorder=5,
-            clip_on=False,
+            clip_on=False, gid=WRONG,
         )  # fmt: skip
 
 
@@ -229,7 +245,7 @@ def _draw_windows(axes: "Axes", sheet: _Sheet) -> None:
         height = sheet.heights[sheet.victim or SERVER] + STRIP
         edge = VERMILION if window == sheet.broken else "white"
         axes.barh(
-            height, end - window.begin, left=window.begin, height=0.3, color=BANDS[window.word], edgecolor=edge,
+            height, end - window.begin, left=window.begin, height=0.3, color=BANDS[window.word], edgecolor=edge, gid=window.word,
             linewidth=1.6, zorder=3 if window == sheet.broken else 2,
         )  # fmt: skip
         if (end - window.begin) / sheet.end > (len(window.word) + 1) * LETTER:
@@ -243,11 +259,38 @@ def _finish(axes: "Axes", sheet: _Sheet) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_yticks(list(sheet.heights.values()), list(sheet.heights))
-    axes.set_ylim(sheet.height - LANE / 3, -0.25)
+    axes.set_ylim(sheet.height - LANE / 4, -0.15)
     axes.set_xlim(-0.015 * sheet.end, sheet.end * 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(f"time in ticks, on {sheet.record.backend}; {faults(sheet.record.schedule)}")
+    under = faults(sheet.record.schedule, is_broken=sheet.violation is not None)
+    axes.set_xlabel(f"time in ticks, on {sheet.record.backend}; {under}")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     title = sheet.violation.headline if sheet.violation else "No invariant is broken."
+    axes.figure.legend(
+        handles=list(_keys(sheet)), loc="outside lower left", ncols=6, fontsize=8.5, frameon=False,
+        handletextpad=0.1, columnspacing=1.2,
+    )  # fmt: skip
     axes.set_title("\n".join(textwrap.wrap(title, 95)), loc="left", fontsize=11, weight="bold")
+
+
+def _keys(sheet: _Sheet) -> "Iterator[Line2D]":
+    """Yields what the signs mean that are drawn."""
+    from matplotlib.lines import Line2D
+
+    arrivals = [event.at for event in sheet.record.of(Arrived)]
+    is_waiting = [sheet.account.resume(at) > at for at in arrivals]
+    signs = [
+        ("v", DARK, "acquire", any(request.expiration is not None for request in sheet.record.requests)),
+        ("^", DARK, "release", any(request.expiration is None for request in sheet.record.requests)),
+        ("D", PURPLE, "fault on the wire", bool(sheet.record.of(Meddled))),
+        ("o", DARK, "arrives at the server", not all(is_waiting)),
+        ("o", "white", "arrives while the server is away", any(is_waiting)),
+        ("X", DARK, "reap", bool(sheet.record.of(Attempted))),
+    ]
+    for sign, colour, meaning, is_drawn in signs:
+        if is_drawn:
+            yield Line2D(
+                [], [], linestyle="", marker=sign, color=DARK if colour == "white" else colour, markerfacecolor=colour,
+                label=meaning,
+            )  # fmt: skip

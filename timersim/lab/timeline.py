@@ -105,7 +105,9 @@ def _strip(account: Account, life: Life, at: Instant, rule: str) -> list[Line]:
         if _length(strip[-1]) + len(f"{begin} -- {window.word} --") > COLUMNS:
             strip.append(_opening(" " * len(title)))
         if is_broken:
-            pointers[len(strip)] = _pointer(_length(strip[-1]) + len(f"{begin} -- "), _told(account.record, life, at))
+            pointers[len(strip)] = _pointer(
+                _length(strip[-1]) + len(f"{begin} -- "), what_was_done(account.record, life, at)
+            )
         strip[-1] += [(f"{begin} -- ", Kind.PLAIN), (window.word, Kind.WRONG if is_broken else Kind.WINDOW)]
         strip[-1].append((" -- ", Kind.PLAIN))
     for position, pointer in pointers.items():
@@ -115,16 +117,6 @@ def _strip(account: Account, life: Life, at: Instant, rule: str) -> list[Line]:
 
 def _opening(text: str) -> Line:
     return [(f"{MARGIN}{text} ", Kind.PLAIN)]
-
-
-def _told(record: Record, life: Life, at: Instant) -> str:
-    """Returns what was done to a life when the rule was broken."""
-    attempts = [e for e in record.of(Attempted) if e.at == at and (e.worker, e.incarnation) == life]
-    return (
-        f"{'reap' if attempts[-1].outcome != 'reaped' else 'reaped'} at {at_text(at)}"
-        if attempts
-        else f"not reaped by {at_text(at)}"
-    )
 
 
 def _pointer(below: int, text: str) -> Line:
@@ -159,6 +151,14 @@ def lanes(record: Record) -> Rows:
             if overdue and guard.arrived < guard.due <= record.end:
                 _insert(rows, guard.due, {_lane(life[0]): (".. due", Kind.WINDOW)})
     return rows
+
+
+def what_was_done(record: Record, life: Life, at: Instant) -> str:
+    """Returns what was done to a life at an instant at which a rule was broken: `reaped at t=9`, or nothing."""
+    outcomes = [e.outcome for e in record.of(Attempted) if e.at == at and (e.worker, e.incarnation) == life]
+    if not outcomes:
+        return f"not reaped by {at_text(at)}"
+    return f"reaped at {at_text(at)}" if outcomes[-1] == "reaped" else f"reap at {at_text(at)}: {outcomes[-1]}"
 
 
 def at_text(at: Instant) -> str:
