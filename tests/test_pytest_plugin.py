@@ -131,6 +131,8 @@ TIMELINE = [
     "  0  acquire s0 ->0  acquire  armed, due 0",
     "     reaped                   attempts a reap",
     "                              MUST NOT: reaped already",
+    "  reap of worker 0: 0 -- MUST -- 0 -- GONE --",
+    "                                      ^ reaped at t=0",
 ]
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -242,8 +242,10 @@ def _check_figure(path: Path) -> None:
     """Raises BackendError where a figure can't be drawn to `path`: before the run rather than after it."""
     if path.suffix not in FORMATS:
         raise BackendError(f"a figure is a file in {' or '.join(FORMATS)}: {path}")
-    if find_spec("matplotlib") is None:
-        raise BackendError("a figure needs matplotlib, which is not there: pip install matplotlib")
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        raise BackendError("a figure needs matplotlib, which is not there: pip install matplotlib") from None
     _check_writable(path, "figure")
 
 

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from timersim import MemoryTimerServer
 from timersim.fakes import SimulatedBackend
@@ -43,13 +45,18 @@ def axes_of(figure: Figure) -> "Axes":
 
 def bands(axes: "Axes") -> list[tuple[str, float, float]]:
     """Returns the windows that are drawn: word, begin, end."""
-    found = [bar for bar in axes.patches if bar.get_gid() in set(Word)]
-    return [(bar.get_gid(), bar.get_x(), bar.get_x() + bar.get_width()) for bar in found]
+    return [(str(bar.get_gid()), bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars(axes)]
+
+
+def bars(axes: "Axes") -> list[Rectangle]:
+    """Returns the bands of the windows."""
+    return [bar for bar in axes.patches if isinstance(bar, Rectangle) and bar.get_gid() in set(Word)]
 
 
 def marks(axes: "Axes") -> list[tuple[float, float]]:
     """Returns where what was wrong is marked."""
-    return [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in axes.lines if line.get_gid() == WRONG]
+    x, y = ([getattr(line, f"get_{axis}data")()[0] for line in axes.lines if line.get_gid() == WRONG] for axis in "xy")
+    return list(zip(x, y, strict=True))
 
 
 def test_a_lane_for_each_worker_the_wire_and_the_server() -> None:
@@ -78,8 +85,7 @@ def test_who_was_killed_when_and_why_that_was_wrong() -> None:
     assert bands(axes) == [("MUST NOT", 0, 5), ("MAY", 5, 8), ("MUST NOT", 8, 10)]
     (wrong,) = [text for text in axes.texts if text.get_color() == VERMILION]
     assert wrong.get_text() == "reaped at t=9: MUST NOT: released before the reap"
-    edged = [bar for bar in axes.patches if bar.get_gid() in set(Word) and to_hex(bar.get_edgecolor()) == VERMILION]
-    assert [bar.get_x() for bar in edged] == [8]
+    assert [bar.get_x() for bar in bars(axes) if to_hex(bar.get_edgecolor()) == VERMILION] == [8]
 
 
 def test_the_fault_is_told_in_the_lane_of_the_wire() -> None:
@@ -117,7 +123,7 @@ def test_labels_do_not_overlap() -> None:
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in axes_of(figure).texts]
 
     assert [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)] == []
-    assert all(0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_the_windows_differ_in_brightness() -> None:
@@ -127,7 +133,7 @@ def test_the_windows_differ_in_brightness() -> None:
         for word in (Word.MUST_NOT, Word.MAY, Word.MUST)
     ]
 
-    assert all(one - another >= 8 for one, another in zip(brightness, brightness[1:], strict=False))
+    assert all(one - another >= 8 for one, another in pairwise(brightness))
 
 
 @pytest.mark.parametrize("module", ["timersim.cli", "timersim.lab.figure"])

@@ -1,6 +1,7 @@
 """Windows: when a worker must not, may and must be reaped."""
 
 import math
+from itertools import pairwise
 
 from hypothesis import given
 
@@ -77,6 +78,6 @@ def test_windows_follow_each_other_and_say_what_the_oracle_says(schedule: Schedu
     for life in judged.account.lives:
         found = windows(judged.account, life)
         assert [each.end for each in found] == [*(each.begin for each in found[1:]), math.inf]
-        assert all(one.word != next_.word for one, next_ in zip(found, found[1:], strict=False))
+        assert all(one.word != next_.word for one, next_ in pairwise(found))
         for each in found[:-1]:
             assert word_at(judged.account, life, (each.begin + each.end) / 2) == each.word

@@ -59,7 +59,7 @@ def shown(saved: "SavedSchedule", file: str, record: "Record", violation: "Invar
         *paragraph(f"{harm}{faults(saved.schedule, is_broken=bool(violation))}; on {record.backend}"),
         *to_paste(saved.schedule),
         *told,
-        *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.svg"),
+        *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.png"),
     ]
 
 

@@ -245,8 +245,8 @@ def _draw_windows(axes: "Axes", sheet: _Sheet) -> None:
         height = sheet.heights[sheet.victim or SERVER] + STRIP
         edge = VERMILION if window == sheet.broken else "white"
         axes.barh(
-            height, end - window.begin, left=window.begin, height=0.3, color=BANDS[window.word], edgecolor=edge, gid=window.word,
-            linewidth=1.6, zorder=3 if window == sheet.broken else 2,
+            height, end - window.begin, left=window.begin, height=0.3, color=BANDS[window.word], edgecolor=edge,
+            linewidth=1.6, gid=window.word, zorder=3 if window == sheet.broken else 2,
         )  # fmt: skip
         if (end - window.begin) / sheet.end > (len(window.word) + 1) * LETTER:
             middle = (window.begin + end) / 2
