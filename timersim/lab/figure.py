@@ -123,7 +123,8 @@ def _labels(sheet: _Sheet) -> Iterator[_Label]:
     drawn = {"attempts a reap", "acquire", "release", ".. due"}
     for at, cells in lanes(sheet.record):
         for lane, (text, kind) in cells.items():
-            if text in drawn or (breach and at == breach.at and lane == sheet.victim and text == "reaped"):
+            is_rule = breach is not None and (at, lane) == (breach.at, sheet.victim)
+            if text in drawn or (is_rule and text.startswith("reap")):
                 continue
             yield _Label(lane, at, text.removeprefix(".. ").replace("->", "\N{RIGHTWARDS ARROW}"), kind)
     if breach:
@@ -136,7 +137,7 @@ def _stacked(labels: Iterator[_Label], end: Instant) -> Iterator[_Label]:
     """Puts labels of a lane that would overlap above each other; of several that say the same there is one."""
     taken: dict[tuple[str, int], list[tuple[float, float]]] = {}
     once = {(label.lane, label.at, label.text): label for label in labels}
-    for label in sorted(once.values(), key=lambda each: each.at):
+    for label in sorted(once.values(), key=lambda each: (each.kind != Kind.WRONG, each.at)):
         width = (len(label.text) + 1.5) * LETTER * end * (1.12 if label.kind == Kind.WRONG else 1)
         label.side = "right" if label.at + width > end * 1.04 else "left"
         begin = label.at - width if label.side == "right" else label.at
