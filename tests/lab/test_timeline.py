@@ -253,6 +253,13 @@ def test_three_workers_and_a_fault_of_the_wire() -> None:
     ]
 
 
+def test_words_are_not_torn() -> None:
+    """A cell is broken between its words where the lanes have room for them."""
+    lines = told([*THREE, Duplicate(1, 2, gap=1), Release(1, "load")], "drain-before-expire")
+
+    assert "duplicated" in " ".join(lines).split()
+
+
 def test_many_workers_share_a_lane() -> None:
     """Where not every worker can have a lane, the one whom it is about has, and the others share one."""
     operations = [*(Acquire(worker, "s0", after=12) for worker in range(7)), Release(3, "s0", gap=3)]

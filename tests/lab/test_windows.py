@@ -34,6 +34,7 @@ def test_it_may_from_due_on_and_must_by_what_the_contract_allows() -> None:
         Window(MAY, 5, 15),
         Window(MUST, 15, math.inf),
     ]
+    assert [word_at(judged.account, (0, 0), at) for at in (4, 5, 15, 16)] == [MUST_NOT, MAY, MAY, MUST]
 
 
 def test_where_nothing_may_be_late_must_begins_when_it_is_due() -> None:
