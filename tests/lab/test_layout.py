@@ -37,6 +37,13 @@ def test_the_lane_is_broken_that_costs_the_fewest_lines() -> None:
     ]
 
 
+def test_words_are_not_torn() -> None:
+    """Where the lanes have room for it, cells are broken between words, though that takes more lines."""
+    cells = [["t", "a", "b"], *[["0", ("one two " * 6).strip(), ""]] * 8, ["0", "", "unbreakable" * 3]]
+
+    assert "unbreakable" * 3 in plain(table(rows(*cells)))
+
+
 @given(st.lists(WORDS, min_size=1, max_size=6))
 def test_a_table_is_never_wider_than_eighty_columns(texts: list[list[str]]) -> None:
     """Whatever the cells hold, five lanes fit, and no word is lost."""
