@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,9 @@ def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
         "  0  acquire s0 ->1  acquire  armed, due 1",
         "     release s0      release  released",
         "  1  reaped                   MUST NOT: released before due",
+        "  reap of worker 0: 0 -- MUST NOT --",
+        "                         ^ reaped at t=1",
+        f"  show:   timersim show timersim-failures/{saved.name}",
         f"  replay: timersim replay timersim-failures/{saved.name}",
     ]
 
@@ -148,6 +152,113 @@ def test_a_replay_says_whether_it_still_fails(tmp_path: Path) -> None:
     saved.write_text(json.dumps(content))
     fixed = timersim("replay", str(saved), cwd=tmp_path)
     assert (fixed.returncode, fixed.stdout) == (0, f"{name}   FIXED\n")
+
+
+CASE = [
+    {"operation": "Acquire", "worker": 0, "scope": "s0", "after": 5, "gap": 0},
+    {"operation": "PauseServer", "ticks": 6, "gap": 3},
+    {"operation": "Release", "worker": 0, "scope": "s0", "gap": 1},
+]
+"""What breaks release-wins where the server does not drain before it expires."""
+
+
+def save(folder: Path, *invariants: str, without: str = "", name: str = "case") -> str:
+    """Saves it, on a server without a safeguard, and returns its file's name."""
+    backend = {"name": "memory", **({"without": without} if without else {})}
+    content = {"timersim": 1, "invariants": list(invariants), "backend": backend, "schedule": CASE}
+    (folder / f"{name}.timersim.json").write_text(json.dumps(content))
+    return f"{name}.timersim.json"
+
+
+def test_show_tells_the_whole_failing_test_case(tmp_path: Path) -> None:
+    """`timersim show FILE` says what is wrong, shows lanes and windows, and what to type next; exit status 1."""
+    file = save(tmp_path, "release-wins", without="drain-before-expire")
+
+    done = timersim("show", file, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "case   STILL FAILS",
+        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+        "  kills the healthy; fault needed: PauseServer; on memory",
+        "  Schedule([",
+        '      Acquire(0, "s0", after=5),',
+        "      PauseServer(6, gap=3),",
+        '      Release(0, "s0", gap=1),',
+        "  ])",
+        "  t  worker 0        wire     server",
+        "  0  acquire s0 ->5  acquire  armed, due 5",
+        "  3                           paused until 9",
+        "  4  release s0      release  .. waiting in the queue",
+        "  9  reaped                   MUST NOT: released before due",
+        "  reap of worker 0: 0 -- MUST NOT --",
+        "                         ^ reaped at t=9",
+        "  replay: timersim replay case.timersim.json",
+        "  draw:   timersim show case.timersim.json --figure case.png",
+    ]
+
+
+def test_show_tells_what_is_fixed(tmp_path: Path) -> None:
+    """What holds by now is FIXED, with exit status 0: its lanes, and nothing that is wrong."""
+    done = timersim("show", save(tmp_path, "release-wins"), cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["case   FIXED", "release-wins: holds", "  under the fault: PauseServer; on memory"]
+    assert lines[-4:-2] == [
+        "  3                           paused until 9",
+        "  4  release s0      release  .. waiting in the queue",
+    ]
+    assert "MUST" not in done.stdout
+
+
+def test_show_tells_the_worst_of_several(tmp_path: Path) -> None:
+    """Of several invariants that a file names, the worst that is broken is shown, in whatever order they stand."""
+    file = save(tmp_path, "nothing-left", "dead-stay-dead", "release-wins", without="drain-before-expire")
+
+    assert timersim("show", file, cwd=tmp_path).stdout.splitlines()[1].startswith("release-wins: ")
+
+
+def test_colours_change_nothing_but_colours(tmp_path: Path) -> None:
+    """On a terminal what is wrong is coloured; without the colours it is the text that a pipe gets."""
+    file = save(tmp_path, "release-wins", without="drain-before-expire")
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+
+    coloured = timersim("show", file, cwd=tmp_path, **terminal).stdout
+    uncoloured = timersim("show", file, cwd=tmp_path, NO_COLOR="1", **terminal).stdout
+    plain = timersim("show", file, cwd=tmp_path).stdout
+
+    assert "\x1b[1;31mMUST NOT: released before due\x1b[0m" in coloured
+    assert "\x1b[33mpaused until 9\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    assert (uncoloured, "\x1b" in plain) == (plain, False)
+
+
+@pytest.mark.parametrize(("name", "begins"), [("case.png", b"\x89PNG"), ("case.svg", b"<?xml")])
+def test_show_draws_a_figure(name: str, begins: bytes, tmp_path: Path) -> None:
+    """`--figure` writes the failing test case as a picture, in the format of its suffix; the text stays."""
+    file = save(tmp_path, "release-wins", without="drain-before-expire")
+
+    done = timersim("show", file, "--figure", name, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == timersim("show", file, cwd=tmp_path).stdout
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_a_figure_without_matplotlib_is_a_wrong_call(tmp_path: Path) -> None:
+    """Where matplotlib is missing the answer says so, and what to install; the text needs none."""
+    file = save(tmp_path, "release-wins")
+    code = "import sys; sys.modules['matplotlib'] = None; from timersim.cli import main; main()"
+
+    def show(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", code, "show", file, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = show("--figure", "case.png")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "timersim: a figure needs matplotlib, which is not there: pip install matplotlib\n"
+    assert show().returncode == 0
 
 
 def test_the_report_is_json_too(tmp_path: Path) -> None:
@@ -250,6 +361,16 @@ LEAVES = "raise SystemExit(0)"
         ),
         ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
         ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
+        ("show nothing.timersim.json", "nothing.timersim.json can't be read: No such file or directory"),
+        ("show .", ". can't be read: Is a directory"),
+        ("show mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
+        ("show unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
+        ("show good.json --figure x.gif", "a figure is a file in .png or .svg: x.gif"),
+        ("show good.json --figure x", "a figure is a file in .png or .svg: x"),
+        (
+            "show good.json --figure /no/such/x.png",
+            "the figure can't be written to /no/such/x.png: No such file or directory",
+        ),
         ("replay .", ". holds no saved schedule (NAME.timersim.json)"),
         ("chek", "No such command 'chek'. Did you mean 'check'?"),
     ],
@@ -260,6 +381,7 @@ def test_a_bad_call_is_answered_in_a_line(arguments: str, sentence: str, tmp_pat
     (tmp_path / "leaves.py").write_text(LEAVES)
     saved = {"timersim": 1, "invariants": ["reaped-once"], "backend": {"name": "memory", "server": 5}, "schedule": []}
     (tmp_path / "odd.json").write_text(json.dumps(saved))
+    (tmp_path / "good.json").write_text(json.dumps(saved | {"backend": {"name": "memory"}}))
     (tmp_path / "unknown.json").write_text(json.dumps(saved | {"invariants": ["luck"]}))
 
     done = timersim(*arguments.split(), cwd=tmp_path)
@@ -335,10 +457,12 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
 
 def test_the_help_teaches(tmp_path: Path) -> None:
     """`--help` names the commands, the exit statuses, the backends and the safeguards."""
-    top, check = timersim("--help", cwd=tmp_path), timersim("check", "--help", cwd=tmp_path)
+    top, check, show = (timersim(*each, "--help", cwd=tmp_path) for each in ([], ["check"], ["show"]))
 
-    assert (top.returncode, check.returncode) == (0, 0)
-    for word in ("check", "replay", "Exit status"):
+    assert (top.returncode, check.returncode, show.returncode) == (0, 0, 0)
+    for word in ("check", "replay", "show", "Exit status"):
         assert word in top.stdout
+    for word in ("MUST NOT", "--figure OUT", ".png or .svg", "Exit status: 0 it holds"):
+        assert word in show.stdout
     for word in ("memory, local, torch-local", "drain-", "--ablations", "--server MODULE:NAME"):
         assert word in check.stdout

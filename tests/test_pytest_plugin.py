@@ -131,6 +131,8 @@ TIMELINE = [
     "  0  acquire s0 ->0  acquire  armed, due 0",
     "     reaped                   attempts a reap",
     "                              MUST NOT: reaped already",
+    "  reap of worker 0: 0 -- MUST -- 0 -- GONE --",
+    "                                      ^ reaped at t=0",
 ]
 
 
@@ -283,7 +285,7 @@ def test_saved_schedules_are_tests(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=1, failed=1)
     begin = result.outlines.index("____________________________________ broken ____________________________________")
-    assert result.outlines[begin + 1 : begin + 9] == [
+    assert result.outlines[begin + 1 : begin + 3 + len(TIMELINE)] == [
         "STILL FAILS: reaped-once: worker 0 was reaped at t=0, and again at t=0",
         *TIMELINE,
         f"  replay: timersim replay {folder / 'broken.timersim.json'}",

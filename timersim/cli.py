@@ -1,4 +1,4 @@
-"""The command line: `timersim check` and `timersim replay`."""
+"""The command line: `timersim check`, `timersim replay` and `timersim show`."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
@@ -20,10 +22,13 @@ from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRac
 from timersim.cli_ablations import is_all_named, searched_ablations, table_lines, verdict_lines
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
+from timersim.lab.case import shown
 from timersim.lab.experiment import Backend, run
+from timersim.lab.figure import draw
 from timersim.lab.invariants import INVARIANTS
+from timersim.lab.layout import Kind, Line
 from timersim.lab.operations import ScheduleError
-from timersim.lab.replay import FIXED
+from timersim.lab.replay import FIXED, verdict
 from timersim.lab.replay import replay as run_again
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES, SUFFIX, load
@@ -33,6 +38,17 @@ from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
 from timersim.strategies.search import find_violations
 
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
+
+FORMATS = (".png", ".svg")
+
+COLOURS = {
+    Kind.PLAIN: "",
+    Kind.HEAD: "bold",
+    Kind.WRONG: "bold red",
+    Kind.FAULT: "yellow",
+    Kind.WINDOW: "cyan",
+    Kind.GOOD: "green",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -157,12 +173,13 @@ def check(
         text.print(_summary(report, is_real=made.is_real))
         if report.is_interrupted:
             break
-    findings = [finding for report in reports for finding in report.findings]
+    findings = sorted((found for report in reports for found in report.findings), key=lambda found: found.rank)
     _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
     for line in _table(reports):
         text.print(line)
     for finding in findings:
-        text.print(f"\n{escape(finding.to_text())}")
+        text.print()
+        _print_lines(text, finding.to_lines())
     _conclude(text, reports, findings, left, is_own=server is None and without is None)
     if json_file is not None:
         _write_json(json_file, {"runs": [report.to_object() for report in reports]})
@@ -198,12 +215,62 @@ def replay(
     has_failed = False
     with BackendRack() as rack:
         for each in saved:
-            verdict, violation = run_again(each, rack.backend(each.backend))
-            has_failed |= verdict != FIXED
-            colour = "green" if verdict == FIXED else "red"
+            word, violation = run_again(each, rack.backend(each.backend))
+            has_failed |= word != FIXED
+            colour = "green" if word == FIXED else "red"
             detail = f"\n  {escape(violation.headline)}" if violation else ""
-            out.print(f"{each.name:<{width}}   [{colour}]{verdict}[/]{detail}")
+            out.print(f"{each.name:<{width}}   [{colour}]{word}[/]{detail}")
     return BROKEN if has_failed else 0
+
+
+@app.command(short_help="Show what a saved schedule does, as text and as a figure.")
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=f"A saved schedule (NAME{SUFFIX}).")],
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help=f"Draw it, too: a file in {' or '.join(FORMATS)}. Needs matplotlib."),
+    ] = None,
+) -> int:
+    """Run a saved schedule again, and show who did what, when, and what was wrong with it.
+
+    Lanes for the workers, the wire and the server; below them when the reap of the worker in question was forbidden
+    (MUST NOT), allowed (MAY) and owed (MUST), and a mark where it fell.
+
+    timersim show timersim-failures/NAME.timersim.json                         as text
+
+    timersim show timersim-failures/NAME.timersim.json --figure case.png       as a picture, too
+
+    Exit status: 0 it holds, 1 it still breaks something, 2 the call or the environment is wrong.
+    """
+    saved = load(file)
+    if figure is not None:
+        _check_figure(figure)
+    with BackendRack() as rack:
+        trace = run(saved.schedule, rack.backend(saved.backend))
+    word, violation = verdict(saved, trace)
+    out.print(f"{escape(saved.name)}   [{'green' if violation is None else 'red'}]{word}[/]")
+    _print_lines(out, shown(saved, str(file), trace, violation))
+    if figure is not None:
+        draw(violation or trace).savefig(figure)
+    return BROKEN if violation else 0
+
+
+def _print_lines(text: Console, lines: Sequence[Line]) -> None:
+    """Prints lines with a colour for each kind of piece, where there are colours."""
+    for line in lines:
+        pieces = [(each, "" if text.no_color else COLOURS[kind]) for each, kind in line]
+        text.print(Text.assemble(*pieces))
+
+
+def _check_figure(path: Path) -> None:
+    """Raises BackendError where a figure can't be drawn to `path`: before the run rather than after it."""
+    if path.suffix not in FORMATS:
+        raise BackendError(f"a figure is a file in {' or '.join(FORMATS)}: {path}")
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        raise BackendError("a figure needs matplotlib, which is not there: pip install matplotlib") from None
+    _check_writable(path, "figure")
 
 
 def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[str]]:
@@ -326,12 +393,12 @@ def _saved_files(path: Path) -> list[Path]:
     return files
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(path: Path, what: str = "report") -> None:
     """Raises BackendError where `path` can't be written: before a long run rather than after it."""
     try:
         path.open("a", encoding="utf-8").close()
     except OSError as error:
-        raise BackendError(f"the report can't be written to {path}: {error.strerror}") from None
+        raise BackendError(f"the {what} can't be written to {path}: {error.strerror}") from None
 
 
 def _write_json(file: str, content: dict[str, Any]) -> None:

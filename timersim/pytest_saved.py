@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from timersim.backends.names import BackendError, BackendRack
+from timersim.lab.case import to_paste
+from timersim.lab.layout import plain
 from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import FIXED, replay
 from timersim.lab.saved import FAILURES, SavedSchedule, load
@@ -53,7 +55,8 @@ class SavedItem(pytest.Item):
         verdict, violation = replay(self.saved, backend)
         if verdict != FIXED:
             assert violation is not None
-            case = f"{violation.headline}\n  {self.saved.schedule!r}  on {backend.name}\n\n{violation.timeline}"
+            schedule = plain(to_paste(self.saved.schedule, f"  on {backend.name}"))
+            case = f"{violation.headline}\n{schedule}\n\n{violation.timeline}"
             raise StillFailsError(f"{verdict}: {case}\n  replay: timersim replay {self.path}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:

@@ -417,6 +417,8 @@ def test_the_text_of_a_violation_is_the_whole_failing_test_case() -> None:
             "  t  worker 0        wire     server",
             "  0  acquire s0 ->5  acquire  armed, due 5",
             "  4  reaped                   MUST NOT: nothing was due",
+            "  reap of worker 0: 0 -- MUST NOT -- 5 -- MUST --",
+            "                         ^ reaped at t=4",
             '  replay: @example(Schedule([Acquire(0, "s0", after=5)]))',
         ]
     )

@@ -46,12 +46,19 @@ def test_a_finding_is_told_as_a_person_reads_it() -> None:
         [
             "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
             "  found after 17 schedules, 11 operations shrunk to 3; fault needed: PauseServer",
-            '  Schedule([Acquire(0, "s0", after=5), PauseServer(6, gap=3), Release(0, "s0", gap=1)])',
+            "  Schedule([",
+            '      Acquire(0, "s0", after=5),',
+            "      PauseServer(6, gap=3),",
+            '      Release(0, "s0", gap=1),',
+            "  ])",
             "  t  worker 0        wire     server",
             "  0  acquire s0 ->5  acquire  armed, due 5",
             "  3                           paused until 9",
             "  4  release s0      release  .. waiting in the queue",
             "  9  reaped                   MUST NOT: released before due",
+            "  reap of worker 0: 0 -- MUST NOT --",
+            "                         ^ reaped at t=9",
+            "  show:   timersim show here",
             "  replay: timersim replay here",
         ]
     )
@@ -77,9 +84,10 @@ def test_a_finding_names_every_fault_that_it_needs() -> None:
     found = Finding(["right-set"], schedule, 1234, 56789, None)
 
     assert found.faults == ["Crash", "PauseServer"]
-    assert found.to_text().splitlines()[1] == (
-        "  found after 1,234 schedules, 56,789 operations shrunk to 3; fault needed: Crash, PauseServer"
-    )
+    assert found.to_text().splitlines()[1:3] == [
+        "  found after 1,234 schedules, 56,789 operations shrunk to 3; fault needed:",
+        "    Crash, PauseServer",
+    ]
 
 
 def test_findings_are_ranked_by_harm_then_by_invariant() -> None:
@@ -120,6 +128,8 @@ def test_a_finding_is_an_object_of_json() -> None:
             "  3                           paused until 9",
             "  4  release s0      release  .. waiting in the queue",
             "  9  reaped                   MUST NOT: released before due",
+            "  reap of worker 0: 0 -- MUST NOT --",
+            "                         ^ reaped at t=9",
         ],
         "replay": "timersim replay here",
     }

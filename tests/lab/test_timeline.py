@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from timersim import MemoryTimerServer
 from timersim.fakes import SimulatedBackend
@@ -13,12 +15,18 @@ from timersim.lab.invariants import InvariantViolation
 from timersim.lab.operations import (
     Acquire,
     Crash,
+    Delay,
+    Drop,
+    Duplicate,
     Exit,
+    FailReap,
     Operation,
     Pause,
     PauseServer,
     Release,
+    Reorder,
     Resume,
+    Stall,
     Start,
     StartServer,
     StopServer,
@@ -38,7 +46,7 @@ from timersim.lab.record import (
 from timersim.lab.report import Finding
 from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import at_text, number_text, render
-from timersim.strategies import find_violations, seeded_schedule
+from timersim.strategies import find_violations, schedules, seeded_schedule
 from timersim.strategies.choices import Vocabulary
 
 
@@ -52,6 +60,9 @@ def violation_of(finding: Finding) -> InvariantViolation:
     """Returns the violation of a finding, which in virtual time is always seen again."""
     assert finding.violation is not None
     return finding.violation
+
+
+safeguards = st.sampled_from(sorted(ABLATIONS))
 
 
 def record(*events: Event) -> Record:
@@ -69,6 +80,8 @@ def test_a_release_that_waited_in_the_queue() -> None:
         "  3                           paused until 9",
         "  4  release s0      release  .. waiting in the queue",
         "  9  reaped                   MUST NOT: released before due",
+        "  reap of worker 0: 0 -- MUST NOT --",
+        "                         ^ reaped at t=9",
     ]
 
 
@@ -104,6 +117,8 @@ def test_everything_that_a_worker_and_a_server_can_do() -> None:
         "                     (Exit skipped)",
         "  5  reaped                                     attempts a reap",
         "                                                MUST NOT: reaped already",
+        "  reap of worker 0: 0 -- MUST NOT -- 5 -- MUST -- 5 -- GONE --",
+        "                                                       ^ reaped at t=5",
     ]
 
 
@@ -114,6 +129,8 @@ def test_who_was_due_and_nothing_happened() -> None:
         "  0   acquire s0 ->12                 acquire  armed, due 12",
         "  12  .. due           crashes: exit",
         "                                               MUST have been reaped by now",
+        "  reap of worker 0: 0 -- MUST NOT -- 12 -- MUST --",
+        "                                           ^ not reaped by t=12",
     ]
 
 
@@ -157,7 +174,7 @@ def test_the_rule_stands_beside_the_worker_whom_it_is_about() -> None:
         Release(0, "s0", gap=1),
     ]
 
-    assert told(operations, "drain-before-expire")[-2:] == [
+    assert told(operations, "drain-before-expire")[-4:-2] == [
         "  9  reaped                                   MUST NOT: released before due",
         "                     reaped                   attempts a reap",
     ]
@@ -199,6 +216,82 @@ def test_two_workers_fit_into_eighty_columns() -> None:
 
     assert len(violations) > 100
     assert [line for line in lines if len(line) > 80] == []
+
+
+THREE = [
+    Acquire(0, "s0", after=5),
+    Acquire(1, "load", after=9),
+    Acquire(2, "s1", after=4),
+    Delay(0, 6, gap=1),
+    Release(0, "s0", gap=1),
+    PauseServer(7),
+]
+
+
+def test_three_workers_and_a_fault_of_the_wire() -> None:
+    """Where the lanes are too wide, cells are broken and set in; below them it shows in which window the reap fell."""
+    assert told(THREE, "drain-before-expire") == [
+        "  t  worker 0        worker 1          worker 2    wire       server",
+        "  0  acquire s0 ->5                                acquire    armed, due 5",
+        "                     acquire load ->9              acquire    armed, due 9",
+        "                                       acquire s1  acquire    armed, due 4",
+        "                                         ->4",
+        "  2  release s0                                    release",
+        "                                                     delayed",
+        "                                                     until 8",
+        "                                                              paused until 9",
+        "  4                                    .. due",
+        "  5  .. due",
+        "  8                                                release    .. waiting in the",
+        "                                                                queue",
+        "  9                                    reaped                 attempts a reap",
+        "     reaped                                                   MUST NOT: released",
+        "                                                                before the reap",
+        "                     reaped                                   attempts a reap",
+        "  reap of worker 0: 0 -- MUST NOT -- 5 -- MAY -- 8 -- MUST NOT --",
+        "                                                      ^ reaped at t=9",
+    ]
+
+
+def test_words_are_not_torn() -> None:
+    """A cell is broken between its words where the lanes have room for them."""
+    lines = told([*THREE, Duplicate(1, 2, gap=1), Release(1, "load")], "drain-before-expire")
+
+    assert "duplicated" in " ".join(lines).split()
+
+
+def test_many_workers_share_a_lane() -> None:
+    """Where not every worker can have a lane, the one whom it is about has, and the others share one."""
+    operations = [*(Acquire(worker, "s0", after=12) for worker in range(7)), Release(3, "s0", gap=3)]
+
+    lines = told(operations, "honour-releases")
+
+    assert lines[0].split() == ["t", "worker", "3", "other", "workers", "wire", "server"]
+    assert "  0                    0: acquire s0 ->12  acquire  armed, due 12" in lines
+    assert "      acquire s0 ->12                      acquire  armed, due 12" in lines
+
+
+def test_many_windows_take_several_lines() -> None:
+    """Windows that do not fit into a line go on in the next, and the mark stands below the line of its window."""
+    again = [each for _ in range(3) for each in (Acquire(0, "s0", after=2, gap=3), Release(0, "s0", gap=3))]
+    slow = SimulatedBackend(without("honour-releases", MemoryTimerServer), contract=Contract(reap_within=50))
+    trace = run(Schedule([PauseServer(30), *again]), slow)
+    lines = trace.violations[0].timeline.splitlines()
+
+    assert [line for line in lines if len(line) > 80] == []
+    (mark,) = [i for i, line in enumerate(lines) if "^" in line]
+    assert lines[mark - 2].startswith("  reap of worker 0: 0 -- MUST NOT -- 5 -- MAY -- 6 -- MUST NOT -- ")
+    assert lines[mark - 1][lines[mark].rindex("^") :].startswith("MUST NOT")
+
+
+@given(schedules(max_workers=5, faults=[Delay, Drop, Duplicate, Reorder, Stall, FailReap, PauseServer]), safeguards)
+def test_every_failing_test_case_fits_into_eighty_columns(schedule: Schedule, safeguard: str) -> None:
+    """No line is longer than 80 columns or ends with a space, and the rule's words are there, whole or broken."""
+    for violation in run(schedule, SimulatedBackend(without(safeguard, MemoryTimerServer))).violations:
+        lines = violation.timeline.splitlines()
+        assert [line for line in lines if len(line) > 80 or line != line.rstrip()] == []
+        assert set(violation.breach.rule.split()) <= set(" ".join(lines).split())
+        assert [line for line in str(violation).splitlines()[1:] if len(line) > 80] == []
 
 
 def test_no_line_ends_with_a_space() -> None:

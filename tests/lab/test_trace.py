@@ -71,6 +71,8 @@ def test_check_raises_the_worst() -> None:
             "  3                           left: a fifo",
             "                              attempts a reap",
             "  4  reaped                   MUST NOT: nothing was due",
+            "  reap of worker 0: 0 -- MUST NOT -- 5 -- MUST --",
+            "                         ^ reaped at t=4",
             '  replay: @example(Schedule([Acquire(0, "s0", after=5)]))',
         ]
     )

@@ -10,6 +10,7 @@ from timersim.lazy import attach
 if TYPE_CHECKING:
     from timersim.lab.contract import Contract
     from timersim.lab.experiment import Backend, World, run
+    from timersim.lab.figure import draw
     from timersim.lab.invariants import InvariantViolation
     from timersim.lab.operations import (
         Acquire,
@@ -88,6 +89,7 @@ __all__ = [
     "Tie",
     "Trace",
     "World",
+    "draw",
     "run",
     "saved_schedules",
     "shrink",
@@ -98,6 +100,7 @@ __getattr__, __dir__ = attach(
     {
         "contract": ("Contract",),
         "experiment": ("Backend", "World", "run"),
+        "figure": ("draw",),
         "invariants": ("InvariantViolation",),
         "saved": ("SavedSchedule", "saved_schedules"),
         "operations": (

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from timersim.lab.case import faults, headline, how_to_replay, story, to_paste
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.invariants.duties import lateness
+from timersim.lab.layout import Line, paragraph, plain
 from timersim.lab.operations import to_object
 from timersim.lab.record import Died, Instant
 from timersim.lab.saved import SavedSchedule, named
@@ -49,19 +51,21 @@ class Finding:
 
     def to_text(self) -> str:
         """Returns the failing test case as a person reads it."""
-        headline = self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"
-        faults = f"fault needed: {', '.join(self.faults)}" if self.faults else "no fault needed"
+        return plain(self.to_lines())
+
+    def to_lines(self) -> list[Line]:
+        """Returns the same as lines of pieces, for whoever has colours."""
         shrunk = f"shrunk to {len(self.schedule)}" if self.is_shrunk else "not shrunk"
         found = f"{_plural(self.examples, 'schedule')}, {_plural(self.found_at, 'operation')} {shrunk}"
-        lines = [headline, f"  found after {found}; {faults}"]
-        if len(self.invariants) > 1:
-            lines.append(f"  breaks as well: {', '.join(self.invariants[1:])}")
-        lines.append(f"  {self.schedule!r}")
-        if self.violation:
-            lines.append(self.violation.timeline)
-        if self.replay:
-            lines.append(f"  replay: {self.replay}")
-        return "\n".join(lines)
+        others = self.invariants[1:]
+        return [
+            *headline(self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"),
+            *paragraph(f"found after {found}; {faults(self.schedule)}"),
+            *(paragraph(f"breaks as well: {', '.join(others)}") if others else []),
+            *to_paste(self.schedule),
+            *(story(self.violation) if self.violation else []),
+            *(how_to_replay(self.replay, self.schedule) if self.replay else []),
+        ]
 
     def to_object(self) -> dict[str, Any]:
         """Returns it as an object of JSON."""

@@ -1,8 +1,8 @@
 """The timeline: a run as lanes of text, with the windows of the oracle where they matter."""
 
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Sequence
 
+from timersim.lab.layout import COLUMNS, MARGIN, Kind, Line, Piece, lanes_that_fit, plain, stripped, table
 from timersim.lab.oracle import Account, read
 from timersim.lab.record import (
     Arrived,
@@ -29,59 +29,117 @@ from timersim.lab.record import (
     WorkerResumed,
     numbered,
 )
+from timersim.lab.windows import broken_windows
 
-Cells = dict[str, str]
+Cells = dict[str, Piece]
 """What stands in a row, by the name of its lane."""
 
-WIRE, SERVER = "wire", "server"
+Rows = list[tuple[Instant, Cells]]
+"""An instant, and what happened then in which lane."""
 
-COLUMNS = 80
-"""How wide a timeline is; what the server does is wrapped where it would be wider, to LEAST_WIDTH at the narrowest."""
-
-LEAST_WIDTH = 16
+WIRE, SERVER, OTHERS = "wire", "server", "other workers"
 
 
 def render(record: Record, at: Instant, rule: str, life: Life | None = None) -> str:
     """Returns the lanes of `record`, with `rule` in the server's lane where it was broken, by what it did to `life`."""
+    return plain(broken_lines(record, at, rule, life))
+
+
+def broken_lines(record: Record, at: Instant, rule: str, life: Life | None = None) -> list[Line]:
+    """Returns what `render` does as lines of pieces: the lanes, and below them the windows of `life`."""
     rows = lanes(record)
-    victim = set() if life is None else {_lane(life[0])}
-    attempts = [cells for t, cells in rows if t == at and cells.get(SERVER) == _ATTEMPT]
-    broken = [cells for cells in attempts if cells.keys() - {SERVER} <= victim]
-    if broken:
-        broken[-1][SERVER] = rule
-    else:
-        rows.append((at, {SERVER: rule}))
+    victim = None if life is None else _lane(life[0])
+    _mark(rows, at, rule, victim)
+    strip = [] if life is None else _strip(read(record), life, at, rule)
+    return _lanes_as_lines(record, rows, victim) + strip
+
+
+def lane_lines(record: Record) -> list[Line]:
+    """Returns the lanes of a record that breaks nothing, as lines of pieces."""
+    return _lanes_as_lines(record, lanes(record), None)
+
+
+def _mark(rows: Rows, at: Instant, rule: str, victim: str | None) -> None:
+    """Writes the rule where it was broken: at the last attempt on the victim then, else in a row of its own."""
+    attempts = [cells for t, cells in rows if t == at and cells.get(SERVER, _NOTHING)[0] == _ATTEMPT]
+    broken = [cells for cells in attempts if cells.keys() - {SERVER} <= {victim}]
+    if not broken:
+        rows.append((at, {SERVER: (rule, Kind.WRONG)}))
         rows.sort(key=lambda row: row[0])
-    names = [f"worker {worker}" for worker in _workers(record)] + [WIRE, SERVER]
-    table = [["t", *names]]
-    for i, (t, cells) in enumerate(rows):
-        cells = {lane: text.replace(_ATTEMPT, "attempts a reap") for lane, text in cells.items()}
-        same = i > 0 and rows[i - 1][0] == t
-        table.append(["" if same else number_text(t), *(cells.get(name, "") for name in names)])
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    table = list(_wrapped(table, COLUMNS - sum(widths[:-1]) - 2 * len(widths)))
-    return "\n".join(
-        "  " + "  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in table
-    )
+        return
+    for lane, (text, _) in broken[-1].items():
+        broken[-1][lane] = (rule if lane == SERVER else text, Kind.WRONG)
 
 
-def _wrapped(table: list[list[str]], width: int) -> Iterator[list[str]]:
-    """Yields the rows with their last cell wrapped to `width`."""
-    for *cells, last in table:
-        lines = textwrap.wrap(last, max(LEAST_WIDTH, width)) or [""]
-        yield [*cells, lines[0]]
-        for line in lines[1:]:
-            yield [*("" for _ in cells), line]
+def _lanes_as_lines(record: Record, rows: Rows, victim: str | None) -> list[Line]:
+    names = [*map(_lane, _workers(record)), WIRE, SERVER]
+    instants = [number_text(t) for t, _ in rows]
+    width = max(map(len, instants), default=1)
+    if len(names) > lanes_that_fit(width):
+        names = [*({victim} - {None}), OTHERS, WIRE, SERVER]  # type: ignore[list-item]  # None is taken out
+        rows = [(t, _folded(cells, names)) for t, cells in rows]
+    content = [[("t", Kind.HEAD), *((name, Kind.HEAD) for name in names)]]
+    for (_, cells), instant, before in zip(rows, instants, ["", *instants], strict=False):
+        shown = "" if instant == before else instant
+        content.append([(shown, Kind.PLAIN), *(cells.get(name, _NOTHING) for name in names)])
+    return table(content)
 
 
-def lanes(record: Record) -> list[tuple[Instant, Cells]]:
+def _folded(cells: Cells, names: Sequence[str]) -> Cells:
+    """Returns a row in which whoever has no lane is told in that of the others."""
+    folded = {lane: piece for lane, piece in cells.items() if lane in names}
+    others = [(lane.removeprefix("worker "), piece) for lane, piece in cells.items() if lane not in names]
+    if others:
+        folded[OTHERS] = ("; ".join(f"{number}: {text}" for number, (text, _) in others), others[-1][1][1])
+    return folded
+
+
+def _strip(account: Account, life: Life, at: Instant, rule: str) -> list[Line]:
+    """Returns the windows of a life in a line or several, and below them where the rule was broken."""
+    found, broken = broken_windows(account, life, at, rule)
+    if broken is None:
+        return []
+    title = f"reap of worker {life[0]}:"
+    strip, pointers = [_opening(title)], {}
+    for window in found:
+        begin, is_broken = number_text(window.begin), window == broken
+        if _length(strip[-1]) + len(f"{begin} -- {window.word} --") > COLUMNS:
+            strip.append(_opening(" " * len(title)))
+        if is_broken:
+            pointers[len(strip)] = _pointer(
+                _length(strip[-1]) + len(f"{begin} -- "), what_was_done(account.record, life, at)
+            )
+        strip[-1] += [(f"{begin} -- ", Kind.PLAIN), (window.word, Kind.WRONG if is_broken else Kind.WINDOW)]
+        strip[-1].append((" -- ", Kind.PLAIN))
+    for position, pointer in pointers.items():
+        strip.insert(position, pointer)
+    return [stripped(line) for line in strip]
+
+
+def _opening(text: str) -> Line:
+    return [(f"{MARGIN}{text} ", Kind.PLAIN)]
+
+
+def _pointer(below: int, text: str) -> Line:
+    """Returns a line that points up from that column, with a text on the side where there is room."""
+    pointed = f"^ {text}"
+    if below + len(pointed) > COLUMNS:
+        below, pointed = below - len(text) - 1, f"{text} ^"
+    return [(" " * below, Kind.PLAIN), (pointed, Kind.WRONG)]
+
+
+def _length(line: Line) -> int:
+    return sum(len(text) for text, _ in line)
+
+
+def lanes(record: Record) -> Rows:
     """Returns the rows of the timeline: an instant, and what happened then in which lane."""
     account = read(record)
     requests = numbered(record.events)
-    rows: list[tuple[Instant, Cells]] = []
+    rows: Rows = []
     previous: Event | None = None
     for event in record.events:
-        cells = _cells(event, requests, account)
+        cells = {lane: (text, _kind(event)) for lane, text in _cells(event, requests, account).items()}
         if cells and rows and _is_of_one_piece(previous, event):
             rows[-1][1].update(cells)
         elif cells:
@@ -92,8 +150,16 @@ def lanes(record: Record) -> list[tuple[Instant, Cells]]:
         for guard in account.guards.get(life, ()):
             overdue = guard.superseded > guard.due and (death is None or death.at > guard.due)
             if overdue and guard.arrived < guard.due <= record.end:
-                _insert(rows, guard.due, {_lane(life[0]): ".. due"})
+                _insert(rows, guard.due, {_lane(life[0]): (".. due", Kind.WINDOW)})
     return rows
+
+
+def what_was_done(record: Record, life: Life, at: Instant) -> str:
+    """Returns what was done to a life at an instant at which a rule was broken: `reaped at t=9`, or nothing."""
+    outcomes = [e.outcome for e in record.of(Attempted) if e.at == at and (e.worker, e.incarnation) == life]
+    if not outcomes:
+        return f"not reaped by {at_text(at)}"
+    return f"reaped at {at_text(at)}" if outcomes[-1] == "reaped" else f"reap at {at_text(at)}: {outcomes[-1]}"
 
 
 def at_text(at: Instant) -> str:
@@ -106,10 +172,19 @@ def number_text(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{number:.3f}"
 
 
-_ATTEMPT = "\0attempt"
+_ATTEMPT, _NOTHING = "attempts a reap", ("", Kind.PLAIN)
 
 
-def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
+_FAULTS = Meddled | WallStepped | WallDrifts | WorkerPaused | ServerPaused | ServerCrashed | ServerFailed | Left
+
+
+def _kind(event: Event) -> Kind:
+    is_crash = isinstance(event, Died) and event.how not in {"reaped", "exit"}
+    is_failed = isinstance(event, Attempted) and event.outcome in {"failed", "raised"}
+    return Kind.FAULT if is_crash or is_failed or isinstance(event, _FAULTS) else Kind.PLAIN
+
+
+def _cells(event: Event, requests: dict[int, Sent], account: Account) -> dict[str, str]:
     match event:
         case Started(at, worker, incarnation, bears):
             pid = "" if bears is None else f", with the pid of worker {bears[0]}"
@@ -147,7 +222,7 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> Cells:
             return {SERVER: text} if text else {}
 
 
-def _arrival(request: Sent, at: Instant, account: Account) -> Cells:
+def _arrival(request: Sent, at: Instant, account: Account) -> dict[str, str]:
     kind = "release" if request.expiration is None else "acquire"
     if account.resume(at) > at:
         return {WIRE: kind, SERVER: ".. waiting in the queue"}
@@ -193,7 +268,7 @@ def _is_of_one_piece(previous: Event | None, event: Event) -> bool:
             return False
 
 
-def _insert(rows: list[tuple[Instant, Cells]], at: Instant, cells: Cells) -> None:
+def _insert(rows: Rows, at: Instant, cells: Cells) -> None:
     index = next((i for i, (t, _) in enumerate(rows) if t >= at), len(rows))
     if index < len(rows) and rows[index][0] == at and not rows[index][1].keys() & cells.keys():
         rows[index][1].update(cells)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from timersim.lab.case import how_to_replay, to_paste
+from timersim.lab.layout import plain
 from timersim.lab.operations import Operation
 from timersim.lab.oracle import Account
 from timersim.lab.record import Instant, Life, Record
@@ -54,8 +56,9 @@ class InvariantViolation(AssertionError):
         return render(self.record, self.breach.at, self.breach.rule, self.breach.life)
 
     def __str__(self) -> str:
-        case = f"{self.headline}\n  {self.record.schedule!r}  on {self.record.backend}"
-        return f"{case}\n\n{self.timeline}\n  replay: {self.replay}"
+        schedule = plain(to_paste(self.record.schedule, f"  on {self.record.backend}"))
+        replay = plain(how_to_replay(self.replay, self.record.schedule))
+        return f"{self.headline}\n{schedule}\n\n{self.timeline}\n{replay}"
 
 
 Situation = Callable[[Operation, Breach], bool]
