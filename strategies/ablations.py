@@ -23,7 +23,7 @@ class AblationResult:
     @property
     def is_named(self) -> bool:
         """Whether the invariant that the ablation breaks was found broken."""
-        return self.ablation.breaks in self.report.broken
+        return any(self.ablation.breaks in finding.invariants for finding in self.report.findings if not finding.within)
 
     @property
     def finding(self) -> Finding | None:

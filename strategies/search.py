@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
-from timersim.lab.invariants import InvariantViolation
+from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.operations import EVERYTHING, PLAIN
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
@@ -140,14 +140,13 @@ class _Search:
         self._progress(report)
 
     def _is_its_own(self, violation: InvariantViolation) -> bool:
-        """Returns whether a special case is broken for its own cause: what it is a case of holds without that."""
-        entry, breach = violation.invariant, violation.breach
-        if entry.situation is None:
+        """Returns whether an invariant is broken for its own cause: without its situation nothing general is."""
+        situation, breach = violation.invariant.situation, violation.breach
+        if situation is None:
             return True
-        situation = entry.situation
         without = violation.record.schedule.without(lambda operation: situation(operation, breach))
         trace = run(without, self._backend)
-        return not any(v.invariant.id in entry.special_case_of for v in (*trace.violations, *trace.known))
+        return not any(other.invariant.is_general for other in (*trace.violations, *trace.known))
 
     def _findings(self, *, is_known: bool) -> list[Finding]:
         """Shrinks what was caught. What another finding breaks as well, in a schedule no larger, is none of its own."""
@@ -156,6 +155,8 @@ class _Search:
         for finding in sorted(caught, key=lambda finding: (_size(finding.schedule), finding.rank)):
             if not any(finding.invariants[0] in earlier.invariants for earlier in kept):
                 kept.append(self._named(finding, is_known=is_known))
+        for finding in kept:
+            finding.within = next((other.invariants[0] for other in kept if _is_within(finding, other)), "")
         return sorted(kept, key=lambda finding: finding.rank)
 
     def _named(self, finding: Finding, *, is_known: bool) -> Finding:
@@ -193,6 +194,16 @@ def _vocabulary(backend: Backend) -> Vocabulary:
     survives = backend.contract.survives
     kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
     return Vocabulary(tuple(kind for kind in kinds if kind in backend.operations))
+
+
+def _is_within(finding: Finding, other: Finding) -> bool:
+    """Returns whether another finding shows something general without the situation in which this one does."""
+    if finding is other or finding.violation is None or other.violation is None:
+        return False
+    situation, breach = finding.violation.invariant.situation, other.violation.breach
+    if situation is None or not any(INVARIANTS[name].is_general for name in other.invariants):
+        return False
+    return not any(situation(operation, breach) for operation in other.schedule)
 
 
 def _violation(trace: Trace, name: str) -> InvariantViolation | None:

@@ -19,13 +19,13 @@ from rich.text import Text
 from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
-from timersim.cli_ablations import is_all_named, searched_ablations, table_lines, verdict_lines
+from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
+from timersim.cli_report import conclusion, goal_lines, known_lines, summary_line, table_lines, within_lines
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.case import shown
 from timersim.lab.experiment import Backend, run
 from timersim.lab.figure import draw
-from timersim.lab.invariants import INVARIANTS
 from timersim.lab.layout import Kind, Line
 from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import FIXED, verdict
@@ -33,7 +33,6 @@ from timersim.lab.replay import replay as run_again
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES, SUFFIX, load
 from timersim.lab.schedule import Schedule
-from timersim.lab.timeline import number_text
 from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
 from timersim.strategies.search import find_violations
 
@@ -170,27 +169,37 @@ def check(
         report, behind = _search(made, examples or EXAMPLES[name], seed)
         reports.append(report)
         left += behind
-        text.print(_summary(report, is_real=made.is_real))
+        text.print(summary_line(report, is_real=made.is_real))
         if report.is_interrupted:
             break
     findings = sorted((found for report in reports for found in report.findings), key=lambda found: found.rank)
     _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
-    for line in _table(reports):
+    missed = [report for report in reports if report.unreached and not report.is_interrupted]
+    is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
+    for line in table_lines(reports):
         text.print(line)
+    for line in (*known_lines(reports), *goal_lines(missed)):
+        text.print(line, soft_wrap=False)
     for finding in findings:
-        text.print()
-        _print_lines(text, finding.to_lines())
-    _conclude(text, reports, findings, left, is_own=server is None and without is None)
+        if not finding.within:
+            text.print()
+            _print_lines(text, finding.to_lines())
+    for number, line in enumerate(within_lines([finding for finding in findings if finding.within])):
+        text.print(line if number else f"\n{line}", soft_wrap=False)
+    text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
+    if server is None and without is None and not findings:
+        text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
+        text.print("      your own server      timersim check --server my_module:my_server")
     if json_file is not None:
         _write_json(json_file, {"runs": [report.to_object() for report in reports]})
     if any(report.is_interrupted for report in reports):
         return INTERRUPTED
-    return BROKEN if findings or left else 0
+    return BROKEN if findings or left or is_vacuous else 0
 
 
 def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -> int:
     results = searched_ablations(examples, seed, err)
-    for line in (*table_lines(results), "", *verdict_lines(results)):
+    for line in (*ablation_lines(results), "", *verdict_lines(results)):
         text.print(line)
     if json_file is not None:
         _write_json(json_file, {"ablations": [result.to_object() for result in results]})
@@ -306,65 +315,6 @@ def _progress(name: str, examples: int) -> Iterator[Any]:
             bar.update(task, completed=report.examples, description=name + found)
 
         yield draw
-
-
-def _summary(report: Report, *, is_real: bool) -> str:
-    kills = f"{report.kills:,} real SIGKILLs" if is_real else f"{report.reaps:,} reaps"
-    done = f"{report.examples:>6,} schedules {report.operations:>8,} operations"
-    return f"{report.backend:<12}{done} {report.seconds:>6.1f} s {kills:>18}"
-
-
-def _table(reports: Sequence[Report]) -> Iterator[str]:
-    """Yields the lines of the table: each invariant, how often it spoke, and its verdict."""
-    width = max(map(len, INVARIANTS))
-    yield f"{'invariant':<{width}}   exercised   worst / allowed   verdict"
-    for name in INVARIANTS:
-        exercised = sum(report.exercised[name] for report in reports)
-        broken = [report.backend for report in reports if name in report.broken]
-        known = [report.backend for report in reports for f in report.known if name in f.invariants]
-        verdict = "[green]holds[/]" if exercised else "[yellow]not exercised[/]"
-        if known:
-            verdict = f"known on {', '.join(known)}"
-        if broken:
-            verdict = f"[red]BROKEN on {', '.join(broken)}[/]"
-        late = _lateness(reports) if name == "reaped-in-time" else ""
-        yield f"{name:<{width}}   {exercised:>9,}   {late:<15}   {verdict}"
-
-
-def _lateness(reports: Sequence[Report]) -> str:
-    """Returns the lateness that came nearest to its bound, or went farthest beyond."""
-    pairs = [(r.worst_lateness, r.allowed_lateness) for r in reports if r.worst_lateness >= 0]
-    if not pairs:
-        return ""
-    worst, allowed = max(pairs, key=lambda pair: pair[0] - pair[1])
-    return f"{number_text(worst)} / {number_text(allowed)} ticks"
-
-
-def _conclude(
-    text: Console, reports: Sequence[Report], findings: Sequence[Finding], left: Sequence[str], *, is_own: bool
-) -> None:
-    schedules, kills = sum(r.examples for r in reports), sum(r.kills for r in reports)
-    done = (
-        f"{schedules:,} schedules, "
-        + (f"{kills:,} real kills, " if kills else "")
-        + f"{sum(r.seconds for r in reports):.0f} s."
-    )
-    broken = {name for finding in findings for name in finding.invariants}
-    behind = "" if "nothing-left" in broken else " Nothing left behind."
-    if left:
-        behind = f" Left behind: {escape(', '.join(left))}."
-    known = sum(len(report.known) for report in reports)
-    if any(report.is_interrupted for report in reports):
-        text.print(f"\nInterrupted: {done}{behind}", soft_wrap=False)
-    elif findings:
-        names = ", ".join(name for name in INVARIANTS if name in broken)
-        text.print(f"\n[red]Broken[/]: {names}. {done}{behind}", soft_wrap=False)
-    else:
-        also = f" ({known} known)" if known else ""
-        text.print(f"[green]Every invariant held[/]{also}: {done}{behind}", soft_wrap=False)
-        if is_own:
-            text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
-            text.print("      your own server      timersim check --server my_module:my_server")
 
 
 def _save(found: Sequence[tuple[Finding, Report]]) -> None:

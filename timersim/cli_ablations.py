@@ -30,7 +30,7 @@ def searched_ablations(examples: int, seed: int, err: Console) -> list[AblationR
     return results
 
 
-def table_lines(results: Sequence[AblationResult]) -> Iterator[str]:
+def ablation_lines(results: Sequence[AblationResult]) -> Iterator[str]:
     """Yields the lines of the table, each of 80 columns at most."""
     names = max(len("safeguard taken out"), *map(len, ABLATIONS))
     found_by = max(len(ablation.breaks) for ablation in ABLATIONS.values())

@@ -22,7 +22,8 @@ from timersim.lab.trace import Trace
 class Finding:
     """What breaks the `invariants`: a shrunk schedule.
 
-    It was found after `examples` schedules, in one of `found_at` operations.
+    It was found after `examples` schedules, in one of `found_at` operations. It may be no more than what the finding of
+    the invariant `within` shows, in a situation that it does not take.
     `violation` is None where a rerun no longer showed it, which on real processes can happen.
     """
 
@@ -33,6 +34,7 @@ class Finding:
     violation: InvariantViolation | None
     replay: str = ""
     is_shrunk: bool = True
+    within: str = ""
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -56,7 +58,7 @@ class Finding:
     def to_lines(self) -> list[Line]:
         """Returns the same as lines of pieces, for whoever has colours."""
         shrunk = f"shrunk to {len(self.schedule)}" if self.is_shrunk else "not shrunk"
-        found = f"{_plural(self.examples, 'schedule')}, {_plural(self.found_at, 'operation')} {shrunk}"
+        found = f"{plural(self.examples, 'schedule')}, {plural(self.found_at, 'operation')} {shrunk}"
         others = self.invariants[1:]
         return [
             *headline(self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"),
@@ -75,6 +77,7 @@ class Finding:
             "operations": len(self.schedule),
             "faults": self.faults,
             "examples": self.examples,
+            "within": self.within,
             "headline": self.violation.headline if self.violation else "",
             "timeline": self.violation.timeline.splitlines() if self.violation else [],
             "replay": self.replay,
@@ -158,5 +161,6 @@ class Report:
         }
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """Returns a number of things."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

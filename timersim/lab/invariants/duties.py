@@ -20,7 +20,7 @@ from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed,
 from timersim.lab.timeline import at_text
 
 
-@invariant(Harm.SPARES_THE_HUNG)
+@invariant(Harm.SPARES_THE_HUNG, is_general=True)
 def reaped_in_time(account: Account) -> Cases:
     """Who is hung is reaped in the time that the contract allows."""
     return owed(account, lambda duty: True)
@@ -28,7 +28,6 @@ def reaped_in_time(account: Account) -> Cases:
 
 @invariant(
     Harm.SPARES_THE_HUNG,
-    special_case_of=("reaped-in-time",),
     situation=lambda operation, breach: breach.life is not None and _worker(operation) not in {None, breach.life[0]},
 )
 def reap_spares_the_rest(account: Account) -> Cases:
@@ -36,11 +35,7 @@ def reap_spares_the_rest(account: Account) -> Cases:
     return owed(account, lambda duty: any(is_between(duty, reap.at) for reap in _others(account, duty, "reaped")))
 
 
-@invariant(
-    Harm.SPARES_THE_HUNG,
-    special_case_of=("reaped-in-time",),
-    situation=made_by(FailReap, RaiseInReap, SlowReap, Stall),
-)
+@invariant(Harm.SPARES_THE_HUNG, situation=made_by(FailReap, RaiseInReap, SlowReap, Stall))
 def no_head_of_line(account: Account) -> Cases:
     """Who is hung is reaped in time, where another one will not die, takes long to, or is stuck while it sends."""
     stuck = [event for event in account.record.of(Meddled) if event.fault == "stalled"]
@@ -53,17 +48,13 @@ def no_head_of_line(account: Account) -> Cases:
     return owed(account, is_held_up)
 
 
-@invariant(
-    Harm.SPARES_THE_HUNG,
-    special_case_of=("reaped-in-time",),
-    situation=made_by(StopServer, StartServer, CrashServer, RestartServer),
-)
+@invariant(Harm.SPARES_THE_HUNG, situation=made_by(StopServer, StartServer, CrashServer, RestartServer))
 def restart_guards(account: Account) -> Cases:
     """After stop and start, and after a restart where the contract promises it, what is held is guarded."""
     return owed(account, lambda duty: any(end <= duty.by for _, end in account.stops))
 
 
-@invariant(Harm.SPARES_THE_HUNG, special_case_of=("reaped-in-time",))
+@invariant(Harm.SPARES_THE_HUNG)
 def failed_reap_retried(account: Account) -> Cases:
     """After a reap that failed or raised another comes within `retry_within`, for the same timer never at once."""
     for life in account.lives:

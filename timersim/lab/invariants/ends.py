@@ -6,7 +6,7 @@ from timersim.lab.record import Left, ServerFailed, ServerStarted
 from timersim.lab.timeline import at_text
 
 
-@invariant(Harm.SPARES_THE_HUNG, special_case_of=("reaped-in-time",))
+@invariant(Harm.SPARES_THE_HUNG)
 def watchdog_survives(account: Account) -> Cases:
     """No request, callback or reap ends the watching, or makes it spin."""
     failures = account.record.of(ServerFailed)

@@ -17,7 +17,7 @@ from timersim.lab.record import (
 from timersim.lab.timeline import at_text
 
 
-@invariant(Harm.KILLS_THE_HEALTHY)
+@invariant(Harm.KILLS_THE_HEALTHY, is_general=True)
 def no_early_reap(account: Account) -> Cases:
     """At a reap, some acquire of the victim has come due."""
     for life, reap in _reaps(account):
@@ -36,18 +36,14 @@ def no_early_reap(account: Account) -> Cases:
         )
 
 
-@invariant(Harm.KILLS_THE_HEALTHY)
+@invariant(Harm.KILLS_THE_HEALTHY, is_general=True)
 def release_wins(account: Account) -> Cases:
     """At a reap for which acquires had come due, not all had been superseded by a request that arrived before."""
     for life, reap, last in _reaps_of_the_due(account):
         yield None if account.may_reap(life, reap.at) else _superseded(life, reap, last)
 
 
-@invariant(
-    Harm.KILLS_THE_HEALTHY,
-    special_case_of=("release-wins",),
-    situation=made_by(PauseServer, PauseInPass, SlowReap),
-)
+@invariant(Harm.KILLS_THE_HEALTHY, situation=made_by(PauseServer, PauseInPass, SlowReap))
 def pause_is_not_silence(account: Account) -> Cases:
     """A worker is not reaped for a timer that was superseded by a request that arrived while the server was paused."""
     for life, reap, last in _reaps_of_the_due(account):
@@ -55,11 +51,7 @@ def pause_is_not_silence(account: Account) -> Cases:
             yield None if account.may_reap(life, reap.at) else _superseded(life, reap, last)
 
 
-@invariant(
-    Harm.KILLS_THE_HEALTHY,
-    special_case_of=("no-early-reap", "reaped-in-time"),
-    situation=made_by(StepWall, Suspend, Drift),
-)
+@invariant(Harm.KILLS_THE_HEALTHY, situation=made_by(StepWall, Suspend, Drift))
 def wall_steps_do_not_matter(account: Account) -> Cases:
     """A step of the wall clock moves no reap of a timer that was registered before it."""
     if account.contract.clock == "wall":

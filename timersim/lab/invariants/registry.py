@@ -69,8 +69,8 @@ Situation = Callable[[Operation, Breach], bool]
 class Invariant:
     """A claim about every trace: `judge` yields its cases, `violation` is the exception of its own.
 
-    One that says why others are broken names these in `special_case_of`. Where it counts what they say in a
-    `situation` alone, it is broken for its own cause if they hold without what belongs to that in the schedule.
+    One that `is_general` says what is wrong, the others say why. Those that count it in a `situation` alone are broken
+    for their own cause where nothing general is broken without what belongs to that in the schedule.
     """
 
     id: str
@@ -78,13 +78,8 @@ class Invariant:
     harm: Harm
     judge: Callable[[Account], Cases]
     violation: type[InvariantViolation]
-    special_case_of: tuple[str, ...] = ()
+    is_general: bool = False
     situation: Situation | None = None
-
-    @property
-    def is_general(self) -> bool:
-        """Whether there are special cases of it, which say more."""
-        return any(self.id in other.special_case_of for other in INVARIANTS.values())
 
 
 INVARIANTS: dict[str, Invariant] = {}
@@ -94,7 +89,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 def invariant(
-    harm: Harm, *, special_case_of: tuple[str, ...] = (), situation: Situation | None = None
+    harm: Harm, *, is_general: bool = False, situation: Situation | None = None
 ) -> Callable[[Callable[[Account], Cases]], Callable[[Account], Cases]]:
     """Registers a function as the invariant of its name, with an exception class of its own."""
 
@@ -104,7 +99,7 @@ def invariant(
         name = "".join(map(str.capitalize, words))
         attributes = {"__doc__": statement, "__module__": _PACKAGE}
         violation: type[InvariantViolation] = type(name, (InvariantViolation,), attributes)
-        entry = Invariant("-".join(words), statement, harm, judge, violation, special_case_of, situation)
+        entry = Invariant("-".join(words), statement, harm, judge, violation, is_general, situation)
         violation.invariant = entry
         INVARIANTS[entry.id] = entry
         return judge

@@ -10,10 +10,8 @@ from timersim.lab.record import Answered, Arrived, Life, Meddled, Registered, Se
 from timersim.lab.registrations import Key, Registration
 from timersim.lab.timeline import at_text
 
-_WHAT_FOLLOWS = ("no-early-reap", "release-wins", "reaped-in-time", "conservation")
 
-
-@invariant(Harm.KILLS_THE_HEALTHY, special_case_of=_WHAT_FOLLOWS)
+@invariant(Harm.KILLS_THE_HEALTHY)
 def replay_safe(account: Account) -> Cases:
     """On a sequenced wire: a duplicated or overtaken request changes nothing."""
     is_sequenced = account.contract.order == "sequence"
@@ -22,32 +20,44 @@ def replay_safe(account: Account) -> Cases:
     for made in account.registrations:
         replayed = made.replayed - made.latest.keys() if is_sequenced else made.replayed
         for key, is_moved in _moved(account, made, replayed):
-            yield _breach(made, key, "was changed by a request that came twice, or too late") if is_moved else None
+            yield (
+                _breach(made, key, "was changed by a request that came twice, or too late", "MUST NOT count")
+                if is_moved
+                else None
+            )
 
 
-@invariant(Harm.SPARES_THE_HUNG, special_case_of=_WHAT_FOLLOWS)
+@invariant(Harm.SPARES_THE_HUNG)
 def scope_isolation(account: Account) -> Cases:
     """One registered request changes no table entry but its own key's."""
     for made in account.registrations:
         if made.bad or not (made.latest or made.replayed):
             continue
         for key, is_moved in _moved(account, made, made.bystanders):
-            yield _breach(made, key, "was changed by a request for another timer") if is_moved else None
+            yield (
+                _breach(made, key, "was changed by a request for another one", "MUST NOT touch others")
+                if is_moved
+                else None
+            )
 
 
-@invariant(Harm.SPARES_THE_HUNG, special_case_of=("reaped-in-time",), situation=made_by(Corrupt))
+@invariant(Harm.SPARES_THE_HUNG, situation=made_by(Corrupt))
 def poison_contained(account: Account) -> Cases:
     """A bad message costs only itself."""
     for made in account.registrations:
         if made.bad:
             hit = [*_unregistered(account, made), *(key for key, hit in _moved(account, made, made.bystanders) if hit)]
-            yield _breach(made, hit[0], "was changed, or not armed, beside a bad message") if hit else None
+            yield (
+                _breach(made, hit[0], "was changed, or not armed, beside a bad message", "MUST NOT cost others")
+                if hit
+                else None
+            )
     bad = [account.resume(event.at) for event in account.record.of(Meddled) if event.fault == "corrupted"]
     if bad:
         yield from owed(account, lambda duty: any(is_between(duty, at) for at in bad))
 
 
-@invariant(Harm.SPARES_THE_HUNG, special_case_of=_WHAT_FOLLOWS)
+@invariant(Harm.SPARES_THE_HUNG)
 def acquire_means_armed(account: Account) -> Cases:
     """On a sequenced wire: what was acquired is in the table once that is answered, and what was released is not."""
     if account.contract.order != "sequence":
@@ -67,10 +77,10 @@ def acquire_means_armed(account: Account) -> Cases:
             yield None
             continue
         sentence = f"worker {life[0]} was answered at {at_text(answer.at)}, and its {request.scope} was {found} armed"
-        yield Breach(answer.at, life, sentence, f"MUST NOT answer: the {said} is not registered")
+        yield Breach(answer.at, None, sentence, f"MUST NOT answer before the {said}")
 
 
-@invariant(Harm.LEAVES_THINGS_BEHIND)
+@invariant(Harm.LEAVES_THINGS_BEHIND, is_general=True)
 def conservation(account: Account) -> Cases:
     """What was acquired is released, re-armed, reaped, gone, lost in a restart or live; what arrived is registered."""
     for made in account.registrations:
@@ -79,11 +89,15 @@ def conservation(account: Account) -> Cases:
             continue
         if not made.latest and not made.replayed:
             for key, is_moved in _moved(account, made, made.bystanders):
-                yield _breach(made, key, "was changed without a request") if is_moved else None
+                yield (
+                    _breach(made, key, "was changed without a request", "MUST NOT change by itself")
+                    if is_moved
+                    else None
+                )
         unregistered = set(_unregistered(account, made))
         for key, request in sorted(made.latest.items()):
             kind = "released, and is armed still" if request.expiration is None else "acquired, and is not armed"
-            yield _breach(made, key, f"was {kind}") if key in unregistered else None
+            yield _breach(made, key, f"was {kind}", "MUST register it") if key in unregistered else None
     yield from _taken(account)
 
 
@@ -97,11 +111,15 @@ def _kept(account: Account, made: Registration) -> Cases:
     """Yields what became of the table since the registration before: only who is gone may have left it."""
     for key in sorted(made.previous.keys() | made.before.keys()):
         if key not in made.previous:
-            yield _breach(made, key, "was in the table, and nobody had acquired it")
+            yield _breach(made, key, "was in the table, and nobody had acquired it", "MUST NOT be armed")
         elif key not in made.before:
             may_forget = made.is_new or (made.is_restarted and account.contract.restart == "forgets")
             is_over = may_forget or account.has_died(key[0], made.at)
-            yield None if is_over else _breach(made, key, "had left the table, and its worker was not gone")
+            yield (
+                None
+                if is_over
+                else _breach(made, key, "had left the table, and its worker was not gone", "MUST keep it")
+            )
 
 
 def _unregistered(account: Account, made: Registration) -> Iterator[Key]:
@@ -132,9 +150,9 @@ def _taken(account: Account) -> Cases:
             request = requests[event.request]
             life, at = (request.worker, request.incarnation), at_text(event.at)
             sentence = f"a request of worker {life[0]} for {request.scope} arrived at {at}, and was never registered"
-            yield None if event.request in taken else Breach(end, life, sentence, "MUST have been registered")
+            yield None if event.request in taken else Breach(end, None, sentence, "MUST register it")
 
 
-def _breach(made: Registration, key: Key, what: str) -> Breach:
+def _breach(made: Registration, key: Key, what: str, rule: str) -> Breach:
     life, scope = key
-    return Breach(made.at, life, f"the timer {scope} of worker {life[0]} {what}, at {at_text(made.at)}", "MUST NOT be")
+    return Breach(made.at, None, f"at {at_text(made.at)} the timer {scope} of worker {life[0]} {what}", rule)
