@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
@@ -67,23 +67,39 @@ def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None
     return generate(lambda n: int(source() * n), vocabulary or Vocabulary())
 
 
+STARTS, ENOUGH = 3, 3
+"""From how many schedules with other faults an invariant is shrunk, until there are no more than so many operations."""
+
+
 @dataclass(slots=True)
 class _Catch:
-    """The smallest schedule so far that breaks an invariant, and after how many examples one was found."""
+    """What breaks an invariant: the smallest schedule so far of each set of faults, and after how many examples."""
 
-    violation: InvariantViolation
     after: int
     is_known: bool
+    smallest: dict[tuple[str, ...], InvariantViolation] = field(default_factory=dict)
+
+    def is_smaller(self, schedule: Schedule) -> bool:
+        """Returns whether a schedule is smaller than any so far with the same faults."""
+        earlier = self.smallest.get(tuple(schedule.faults))
+        return earlier is None or _size(schedule) < _size(earlier.record.schedule)
 
     @property
-    def schedule(self) -> Schedule:
-        """What broke it."""
-        return self.violation.record.schedule
+    def starts(self) -> list[Schedule]:
+        """From where it is shrunk: those with the fewest faults first."""
+        schedules = [violation.record.schedule for violation in self.smallest.values()]
+        return sorted(schedules, key=lambda schedule: (len(schedule.faults), _size(schedule)))[:STARTS]
+
+    @property
+    def violation(self) -> InvariantViolation:
+        """The smallest of all."""
+        return min(self.smallest.values(), key=lambda violation: _size(violation.record.schedule))
 
     def unshrunk(self) -> Finding:
         """Returns it as a finding as it is."""
-        name = self.violation.invariant.id
-        return Finding([name], self.schedule, self.after, len(self.schedule), self.violation, is_shrunk=False)
+        violation = self.violation
+        schedule = violation.record.schedule
+        return Finding([violation.invariant.id], schedule, self.after, len(schedule), violation, is_shrunk=False)
 
 
 class _Search:
@@ -126,16 +142,10 @@ class _Search:
         report = self._report
         report.count(trace, is_real=self._backend.is_real)
         for violation in (*trace.violations, *trace.known):
-            name = violation.invariant.id
-            caught = self._catches.get(name)
-            if caught is not None and _size(schedule) >= _size(caught.schedule):
-                continue
-            if not self._is_its_own(violation):
-                continue
-            if caught is None:
-                self._catches[name] = _Catch(violation, report.examples, violation in trace.known)
-            else:
-                caught.violation = violation
+            caught = self._catches.get(violation.invariant.id) or _Catch(report.examples, violation in trace.known)
+            if caught.is_smaller(schedule) and self._is_its_own(violation):
+                caught.smallest[tuple(schedule.faults)] = violation
+                self._catches[violation.invariant.id] = caught
         report.seconds = time.monotonic() - self._began
         self._progress(report)
 
@@ -181,9 +191,15 @@ class _Search:
             last[schedule] = violation
             return True
 
-        shrunk = shrink(catch.schedule, fails)
+        shrunk, found_at = Schedule(), 0
+        for start in catch.starts:
+            smaller = shrink(start, fails)
+            if not found_at or _size(smaller) < _size(shrunk):
+                shrunk, found_at = smaller, len(start)
+            if len(shrunk) <= ENOUGH:
+                break
         violation = last.get(shrunk) or _violation(run(shrunk, self._backend), name)
-        return Finding([name], shrunk, catch.after, len(catch.schedule), violation)
+        return Finding([name], shrunk, catch.after, found_at, violation)
 
     def _is_over(self) -> bool:
         return self._ends is not None and time.monotonic() >= self._ends

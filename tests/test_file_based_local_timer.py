@@ -110,11 +110,11 @@ def test_a_timer_without_a_signal_reaps_nobody(path: str, clock: VirtualClock, h
     server.start()
     spared, reaped = hire(), hire()
     lines = line(spared.pid, "s", START + 5, 0) + line(reaped.pid, "a", START + 4, 0)
-    write(path, lines + line(reaped.pid, "b", START + 5, signal.SIGINT))
+    write(path, lines + line(reaped.pid, "b", START + 5, signal.SIGUSR1))
     clock.advance(5)
     server.stop()
 
-    assert (spared.poll(), reaped.wait(LIMIT), len(server._timers)) == (None, -signal.SIGINT, 0)
+    assert (spared.poll(), reaped.wait(LIMIT), len(server._timers)) == (None, -signal.SIGUSR1, 0)
     assert events[0] == ("watchdog started", None)
     assert events[-1] == ("watchdog stopped", None)
     assert ("kill worker process", reaped.pid) in events
