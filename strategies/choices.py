@@ -140,7 +140,8 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         when, value = divmod(choose((len(GAPS) + len(AIMS)) * len(AFTERS)), len(AFTERS))
         gap = _gap(plan, when)
         plan.pass_time(gap)
-        possible = _possible(plan, deck[kind], worker, value)
+        met = _met(plan, value)
+        possible = _possible(plan, met if met in vocabulary.kinds else deck[kind], worker, value)
         drawn = possible if possible in vocabulary.kinds else deck[kind]
         operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
     else:
@@ -157,12 +158,17 @@ def _gap(plan: Plan, when: int) -> int:
     return max(0, ahead[min(which, len(ahead) - 1)] + near - plan.now) if ahead else 0
 
 
-def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
-    """Returns `kind`, or what comes nearest to it among what can happen, or what meets what was drawn before."""
-    if value % 2 and plan.orphans():
+def _met(plan: Plan, value: int) -> type[Operation] | None:
+    """Returns what meets what was drawn before: a pid whose old timer is live, a request that will arrive late."""
+    if value % 2 == 0:
+        return None
+    if plan.orphans():
         return Reuse
-    if value % 2 and plan.under_way in plan.held:
-        return Release
+    return Release if plan.under_way in plan.held else None
+
+
+def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
+    """Returns `kind`, or what comes nearest to it among what can happen; after a collision mostly an acquire."""
     if plan.collides() and issubclass(kind, Acquire | Release | Start | Resume | Pause | PauseServer):
         return Acquire
     if issubclass(kind, StopServer | StartServer):

@@ -28,7 +28,7 @@ from timersim.lab.experiment import Backend, run
 from timersim.lab.figure import draw
 from timersim.lab.layout import Kind, Line
 from timersim.lab.operations import ScheduleError
-from timersim.lab.replay import FIXED, verdict
+from timersim.lab.replay import PASSES, verdict
 from timersim.lab.replay import replay as run_again
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES, SUFFIX, load
@@ -187,7 +187,7 @@ def check(
     for number, line in enumerate(within_lines([finding for finding in findings if finding.within])):
         text.print(line if number else f"\n{line}", soft_wrap=False)
     text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
-    if server is None and without is None and not findings:
+    if (server, without) == (None, None) and not findings and not any(report.is_interrupted for report in reports):
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
         text.print("      your own server      timersim check --server my_module:my_server")
     if json_file is not None:
@@ -214,7 +214,7 @@ def replay(
         list[Path], typer.Argument(metavar="FILE|DIR", help=f"Saved schedules (NAME{SUFFIX}), or folders of them.")
     ],
 ) -> int:
-    """Run saved schedules again: each STILL FAILS, or is FIXED.
+    """Run saved schedules again: each STILL FAILS, is FIXED, or is KNOWN since the backend's contract exempts it.
 
     Exit status 1 where one still fails.
     """
@@ -225,8 +225,8 @@ def replay(
     with BackendRack() as rack:
         for each in saved:
             word, violation = run_again(each, rack.backend(each.backend))
-            has_failed |= word != FIXED
-            colour = "green" if word == FIXED else "red"
+            has_failed |= word not in PASSES
+            colour = "green" if word in PASSES else "red"
             detail = f"\n  {escape(violation.headline)}" if violation else ""
             out.print(f"{each.name:<{width}}   [{colour}]{word}[/]{detail}")
     return BROKEN if has_failed else 0
@@ -257,11 +257,11 @@ def show(
     with BackendRack() as rack:
         trace = run(saved.schedule, rack.backend(saved.backend))
     word, violation = verdict(saved, trace)
-    out.print(f"{escape(saved.name)}   [{'green' if violation is None else 'red'}]{word}[/]")
+    out.print(f"{escape(saved.name)}   [{'green' if word in PASSES else 'red'}]{word}[/]")
     _print_lines(out, shown(saved, str(file), trace, violation))
     if figure is not None:
         draw(violation or trace).savefig(figure)
-    return BROKEN if violation else 0
+    return 0 if word in PASSES else BROKEN
 
 
 def _print_lines(text: Console, lines: Sequence[Line]) -> None:

@@ -9,7 +9,7 @@ from timersim.backends.names import BackendError, BackendRack
 from timersim.lab.case import to_paste
 from timersim.lab.layout import plain
 from timersim.lab.operations import ScheduleError
-from timersim.lab.replay import FIXED, replay
+from timersim.lab.replay import PASSES, replay
 from timersim.lab.saved import FAILURES, SavedSchedule, load
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SavedItem(pytest.Item):
                 f"  @example({self.saved.schedule!r})"
             ) from None
         verdict, violation = replay(self.saved, backend)
-        if verdict != FIXED:
+        if verdict not in PASSES:
             assert violation is not None
             schedule = plain(to_paste(self.saved.schedule, f"  on {backend.name}"))
             case = f"{violation.headline}\n{schedule}\n\n{violation.timeline}"

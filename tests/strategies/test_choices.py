@@ -132,10 +132,10 @@ def test_some_kinds_are_left_out_of_each_schedule() -> None:
 
 
 def test_every_expiration_gap_and_pause_is_drawn() -> None:
-    """Each of the drawn expirations and pauses occurs, and each gap."""
+    """Each of the drawn expirations and pauses occurs, and each gap; some expirations are those of another timer."""
     operations = [o for number in range(1000) for o in seeded_schedule(0, number)]
 
-    assert {o.after for o in operations if isinstance(o, Acquire)} == {*AFTERS}
+    assert {o.after for o in operations if isinstance(o, Acquire)} > {*AFTERS}
     assert {getattr(o, "ticks", PAUSES[0]) for o in operations} == {*PAUSES}
     assert {o.gap for o in operations} >= {*GAPS}
 

@@ -39,8 +39,7 @@ class Finding:
     @property
     def rank(self) -> tuple[int, int]:
         """What it is sorted by: the worst harm that it does, then the order of the invariants."""
-        order = list(INVARIANTS)
-        return min((INVARIANTS[name].harm, order.index(name)) for name in self.invariants)
+        return min(INVARIANTS[name].rank for name in self.invariants)
 
     @property
     def faults(self) -> list[str]:

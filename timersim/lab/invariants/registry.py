@@ -81,6 +81,11 @@ class Invariant:
     is_general: bool = False
     situation: Situation | None = None
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What it is sorted by: its harm, then the order of them all."""
+        return self.harm, list(INVARIANTS).index(self.id)
+
 
 INVARIANTS: dict[str, Invariant] = {}
 """Every invariant by its id, worst harm first."""
