@@ -141,7 +141,7 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         gap = _gap(plan, when)
         plan.pass_time(gap)
         met = _met(plan, value)
-        possible = _possible(plan, met if met in vocabulary.kinds else deck[kind], worker, value)
+        possible = _possible(plan, met if met and met in vocabulary.kinds else deck[kind], worker, value)
         drawn = possible if possible in vocabulary.kinds else deck[kind]
         operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
     else:

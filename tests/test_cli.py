@@ -73,7 +73,7 @@ def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
         '  Schedule([Acquire(0, "s0", after=1), Release(0, "s0")])',
         "  t  worker 0        wire     server",
         "  0  acquire s0 ->1  acquire  armed, due 1",
-        "     release s0      release  released",
+        "     release s0      release  NOT released",
         "  1  reaped                   MUST NOT: released before due",
         "  reap of worker 0: 0 -- MUST NOT --",
         "                         ^ reaped at t=1",

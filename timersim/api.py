@@ -181,9 +181,7 @@ class TimerServer(ABC):
     def _stop(self) -> None:
         logger.info("Stopping %s", type(self).__name__)
         self._stopping.set()
-        wake = getattr(self._request_queue, "wake", None)
-        if wake is not None:
-            wake()
+        self._wake()
         task, self._watchdog_thread = self._watchdog_thread, None
         if task is not None and not self._is_own_pass():
             task.join(STOP_LIMIT)
@@ -226,6 +224,14 @@ class TimerServer(ABC):
                 self._judged = -math.inf
                 logger.exception("A pass of the watchdog failed; the next one follows in %s s", RETRY_INTERVAL)
                 self._clock.wait(stopping.wait, RETRY_INTERVAL)
+        if self._stopping is not stopping:  # another loop watches by now: it knows nothing of what this one took last
+            self._judged = -math.inf
+            self._wake()
+
+    def _wake(self) -> None:
+        wake = getattr(self._request_queue, "wake", None)
+        if wake is not None:
+            wake()
 
     def _run_watchdog(self) -> None:
         """Makes one pass: drain, register, expire, reap, clear."""

@@ -607,3 +607,12 @@ def test_what_is_armed_in_the_middle_of_a_pass_is_due_at_once() -> None:
         (13, 0, 0),
         (13, 1, 1),
     ]
+
+
+def test_what_an_abandoned_pass_takes_is_guarded_by_the_next_watchdog() -> None:
+    """A pass that hangs longer than stop waits for it takes a request; who was started meanwhile reaps for it in time."""
+    hanging = [PauseInPass("drained", 11), StopServer(), Acquire(0, "s0", after=0), StartServer()]
+    traces = [run(Schedule([*order, *hanging]), SimulatedBackend()) for order in ([], [Tie(1)])]
+
+    assert [trace.violations for trace in traces] == [[], []]
+    assert [[(reap.at, reap.worker) for reap in trace.reaps] for trace in traces] == [[(11, 0)], [(11, 0)]]

@@ -226,10 +226,17 @@ def _arrival(request: Sent, at: Instant, account: Account) -> dict[str, str]:
     kind = "release" if request.expiration is None else "acquire"
     if account.resume(at) > at:
         return {WIRE: kind, SERVER: ".. waiting in the queue"}
-    return {
-        WIRE: kind,
-        SERVER: "released" if request.expiration is None else f"armed, due {number_text(request.expiration)}",
-    }
+    if not _is_registered(request, at, account):
+        return {WIRE: kind, SERVER: "NOT released" if request.expiration is None else "NOT armed"}
+    done = "released" if request.expiration is None else f"armed, due {number_text(request.expiration)}"
+    return {WIRE: kind, SERVER: done}
+
+
+def _is_registered(request: Sent, at: Instant, account: Account) -> bool:
+    """Returns whether the server's table says what was asked for, as far as anybody has seen it."""
+    key = account.pid((request.worker, request.incarnation)), request.scope
+    made = next((made for made in account.registrations if made.at == at and made.latest.get(key) is request), None)
+    return made is None or (key in made.after) == (request.expiration is not None)
 
 
 def _of_server(event: Event) -> str:
