@@ -46,6 +46,7 @@ from timersim.lab import (
     StepWall,
     StopServer,
     Suspend,
+    Tie,
     run,
 )
 from timersim.lab.operations import OPERATIONS
@@ -610,7 +611,7 @@ def test_what_is_armed_in_the_middle_of_a_pass_is_due_at_once() -> None:
 
 
 def test_what_an_abandoned_pass_takes_is_guarded_by_the_next_watchdog() -> None:
-    """A pass that hangs longer than stop waits for it takes a request; who was started meanwhile reaps for it in time."""
+    """A pass that hangs longer than stop waits takes a request; the watchdog started since reaps for it in time."""
     hanging = [PauseInPass("drained", 11), StopServer(), Acquire(0, "s0", after=0), StartServer()]
     traces = [run(Schedule([*order, *hanging]), SimulatedBackend()) for order in ([], [Tie(1)])]
 
