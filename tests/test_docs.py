@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import timersim
+from timersim.lab.goals import GOALS
+from timersim.lab.invariants import INVARIANTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -29,3 +31,14 @@ def test_the_page_on_timers_names_each_client_and_server() -> None:
     page = (DOCS / "timers.md").read_text(encoding="utf-8")
 
     assert [name for name in timersim.__all__ if name.endswith(("Client", "Server")) and name not in page] == []
+
+
+def test_the_page_on_what_is_judged_names_every_invariant_and_goal() -> None:
+    """Each invariant stands on the page with its statement, under the harm that it does, and each goal with its name."""
+    page = (DOCS / "invariants.md").read_text(encoding="utf-8")
+    sections = {section.split("\n")[0]: section for section in page.split("### ")}
+    harms = ["It kills the healthy", "It spares the hung", "It leaves things behind"]
+
+    for entry in INVARIANTS.values():
+        assert f"\n| `{entry.id}` | {entry.statement} |\n" in sections[harms[entry.harm]]
+    assert [goal for goal in GOALS if f"\n- {goal}\n" not in page] == []
