@@ -65,10 +65,11 @@ def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
     assert done.returncode == 1
     (saved,) = (tmp_path / "timersim-failures").glob("release-wins-*")
     finding = done.stdout.split("\n\n")[1].splitlines()
-    assert finding[0] == "release-wins: worker 0 released at t=0, was due at t=1, and was reaped at t=1"
-    assert finding[1].startswith("  found after ")
-    assert finding[1].endswith(" operations shrunk to 2; no fault needed")
-    assert finding[2:] == [
+    assert finding[0] == "release-wins: worker 0 was reaped at t=1, but had released by t=0 (due t=1)"
+    assert finding[1:3] == RULE
+    assert finding[3].startswith("  found after ")
+    assert finding[3].endswith(" operations shrunk to 2; no fault needed")
+    assert finding[4:] == [
         "  breaks as well: conservation",
         '  Schedule([Acquire(0, "s0", after=1), Release(0, "s0")])',
         "  t  worker 0        wire     server",
@@ -148,6 +149,12 @@ def test_a_replay_says_whether_it_still_fails(tmp_path: Path) -> None:
     assert (fixed.returncode, fixed.stdout) == (0, f"{name}   FIXED\n")
 
 
+RULE = [
+    "  rule: Nobody is reaped for timers that were all released, or re-armed, by",
+    "    requests that arrived before the reap.",
+]
+"""How release-wins is told below its headline."""
+
 CASE = [
     {"operation": "Acquire", "worker": 0, "scope": "s0", "after": 5, "gap": 0},
     {"operation": "PauseServer", "ticks": 6, "gap": 3},
@@ -173,8 +180,9 @@ def test_show_tells_the_whole_failing_test_case(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
         "case   STILL FAILS",
-        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
-        "  kills the healthy; fault needed: PauseServer; on memory",
+        "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
+        *RULE,
+        "  kills the healthy; fault needed: PauseServer; on the backend memory",
         "  Schedule([",
         '      Acquire(0, "s0", after=5),',
         "      PauseServer(6, gap=3),",
@@ -198,7 +206,7 @@ def test_show_tells_what_is_fixed(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[:3] == ["case   FIXED", "release-wins: holds", "  under the fault: PauseServer; on memory"]
+    assert lines[:3] == ["case   FIXED", "release-wins: holds", "  under the fault: PauseServer; on the backend memory"]
     assert lines[-4:-2] == [
         "  3                           paused until 9",
         "  4  release s0      release  .. waiting in the queue",

@@ -34,7 +34,7 @@ def test_the_page_on_timers_names_each_client_and_server() -> None:
 
 
 def test_the_page_on_what_is_judged_names_every_invariant_and_goal() -> None:
-    """Each invariant stands on the page with its statement, under the harm that it does, and each goal with its name."""
+    """Each invariant stands on the page with its statement, under the harm that it does, and each goal by name."""
     page = (DOCS / "invariants.md").read_text(encoding="utf-8")
     sections = {section.split("\n")[0]: section for section in page.split("### ")}
     harms = ["It kills the healthy", "It spares the hung", "It leaves things behind"]

@@ -129,7 +129,7 @@ TIMELINE = [
     "",
     "  t  worker 0        wire     server",
     "  0  acquire s0 ->0  acquire  armed, due 0",
-    "     reaped                   attempts a reap",
+    "     reaped                   reaps worker 0: MAY",
     "                              MUST NOT: reaped already",
     "  reap of worker 0: 0 -- MUST -- 0 -- GONE --",
     "                                      ^ reaped at t=0",

@@ -83,7 +83,7 @@ def test_who_was_killed_when_and_why_that_was_wrong() -> None:
     violation = broken(*CASE).violations[0]
     axes = axes_of(draw(violation))
 
-    assert axes.get_title(loc="left") == violation.headline
+    assert axes.figure.get_suptitle() == violation.headline
     assert marks(axes) == [(9, axes.get_yticks()[0])]
     assert bands(axes) == [("MUST NOT", 0, 5), ("MAY", 5, 8), ("MUST NOT", 8, 10)]
     (wrong,) = [text for text in axes.texts if text.get_color() == VERMILION]
@@ -96,7 +96,8 @@ def test_the_fault_is_told_in_the_lane_of_the_wire() -> None:
     axes = axes_of(draw(broken(*CASE).violations[0]))
 
     assert "release delayed until 8" in [text.get_text() for text in axes.texts]
-    assert axes.get_xlabel() == "time in ticks, on memory; fault needed: Delay, PauseServer"
+    assert axes.get_title(loc="left") == "fault needed: Delay, PauseServer"
+    assert axes.get_xlabel() == "time in ticks, on the backend memory"
 
 
 def test_a_reap_that_never_came_is_a_ring_where_it_was_owed() -> None:
@@ -113,7 +114,7 @@ def test_where_nothing_is_broken_nothing_is_marked() -> None:
     """A trace that holds has its lanes, and neither mark nor window."""
     axes = axes_of(draw(run(Schedule(CASE), SimulatedBackend())))
 
-    assert (marks(axes), bands(axes), axes.get_title(loc="left")) == ([], [], "No invariant is broken.")
+    assert (marks(axes), bands(axes), axes.figure.get_suptitle()) == ([], [], "No invariant is broken.")
 
 
 OVERLAPS = """

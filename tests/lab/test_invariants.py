@@ -104,15 +104,15 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
     ),
     "release-wins, released": (
         lambda: Story().acquire(5).at(4).release().at(9).attempt("reaped"),
-        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+        "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
     ),
     "release-wins, re-armed": (
         lambda: Story().acquire(5).at(5).acquire(50).at(6).attempt("reaped"),
-        "release-wins: worker 0 re-armed at t=5, was due at t=5, and was reaped at t=6",
+        "release-wins: worker 0 was reaped at t=6, but had re-armed by t=5 (due t=5)",
     ),
     "release-wins, the last of two": (
         lambda: Story().acquire(3).acquire(5, "s1").at(1).release().at(4).release("s1").at(9).attempt("reaped"),
-        "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+        "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
     ),
     "release-wins, the last that was released": (
         lambda: (
@@ -126,7 +126,7 @@ BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
             .at(9)
             .attempt("reaped")
         ),
-        "release-wins: worker 0 released at t=4, was due at t=3, and was reaped at t=9",
+        "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=3)",
     ),
     "right-set, a stranger": (
         lambda: Story().at(3).attempt_stranger("pid 1"),

@@ -44,7 +44,7 @@ def test_a_finding_is_told_as_a_person_reads_it() -> None:
     """The text of a finding is the headline, how it was found, the schedule, the timeline and how to replay."""
     assert finding(replay="timersim replay here").to_text() == "\n".join(
         [
-            "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+            "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
             "  found after 17 schedules, 11 operations shrunk to 3; fault needed: PauseServer",
             "  Schedule([",
             '      Acquire(0, "s0", after=5),',
@@ -121,7 +121,7 @@ def test_a_finding_is_an_object_of_json() -> None:
         "operations": 3,
         "faults": ["PauseServer"],
         "examples": 17,
-        "headline": "release-wins: worker 0 released at t=4, was due at t=5, and was reaped at t=9",
+        "headline": "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
         "timeline": [
             "  t  worker 0        wire     server",
             "  0  acquire s0 ->5  acquire  armed, due 5",

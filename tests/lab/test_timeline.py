@@ -115,7 +115,7 @@ def test_everything_that_a_worker_and_a_server_can_do() -> None:
         "  3                                             started",
         "                     exits",
         "                     (Exit skipped)",
-        "  5  reaped                                     attempts a reap",
+        "  5  reaped                                     reaps worker 0: MAY",
         "                                                MUST NOT: reaped already",
         "  reap of worker 0: 0 -- MUST NOT -- 5 -- MUST -- 5 -- GONE --",
         "                                                       ^ reaped at t=5",
@@ -157,7 +157,7 @@ def test_what_has_no_other_test() -> None:
         "  3.500  .. due",
         "         reap: failed                           attempts a reap",
         "  4      reap: raised                           attempts a reap",
-        "  5      reaped                                 attempts a reap",
+        "  5      reaped                                 reaps worker 0: MAY",
         "  6                                             MUST NOT: no worker",
         "  7                                             dies: OSError: no",
         "  8                          starts",
@@ -176,7 +176,7 @@ def test_the_rule_stands_beside_the_worker_whom_it_is_about() -> None:
 
     assert told(operations, "drain-before-expire")[-4:-2] == [
         "  9  reaped                                   MUST NOT: released before due",
-        "                     reaped                   attempts a reap",
+        "                     reaped                   reaps worker 1: MAY",
     ]
 
 
@@ -231,23 +231,23 @@ THREE = [
 def test_three_workers_and_a_fault_of_the_wire() -> None:
     """Where the lanes are too wide, cells are broken and set in; below them it shows in which window the reap fell."""
     assert told(THREE, "drain-before-expire") == [
-        "  t  worker 0        worker 1          worker 2    wire       server",
-        "  0  acquire s0 ->5                                acquire    armed, due 5",
-        "                     acquire load ->9              acquire    armed, due 9",
-        "                                       acquire s1  acquire    armed, due 4",
-        "                                         ->4",
-        "  2  release s0                                    release",
-        "                                                     delayed",
-        "                                                     until 8",
-        "                                                              paused until 9",
+        "  t  worker 0        worker 1          worker 2   wire       server",
+        "  0  acquire s0 ->5                               acquire    armed, due 5",
+        "                     acquire load ->9             acquire    armed, due 9",
+        "                                       acquire    acquire    armed, due 4",
+        "                                         s1 ->4",
+        "  2  release s0                                   release",
+        "                                                    delayed",
+        "                                                    until 8",
+        "                                                             paused until 9",
         "  4                                    .. due",
         "  5  .. due",
-        "  8                                                release    .. waiting in the",
-        "                                                                queue",
-        "  9                                    reaped                 attempts a reap",
-        "     reaped                                                   MUST NOT: released",
-        "                                                                before the reap",
-        "                     reaped                                   attempts a reap",
+        "  8                                               release    .. waiting in the",
+        "                                                               queue",
+        "  9                                    reaped                reaps worker 2: MAY",
+        "     reaped                                                  MUST NOT: released",
+        "                                                               before the reap",
+        "                     reaped                                  reaps worker 1: MAY",
         "  reap of worker 0: 0 -- MUST NOT -- 5 -- MAY -- 8 -- MUST NOT --",
         "                                                      ^ reaped at t=9",
     ]

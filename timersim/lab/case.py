@@ -20,6 +20,11 @@ def headline(text: str) -> list[Line]:
     return paragraph(text, Kind.WRONG, margin="")
 
 
+def rule(violation: "InvariantViolation") -> list[Line]:
+    """Returns what should have held."""
+    return paragraph(f"rule: {violation.invariant.statement}")
+
+
 def faults(schedule: "Schedule", *, is_broken: bool = True) -> str:
     """Returns in words which faults it takes to break something, or under which nothing is broken."""
     if not schedule.faults:
@@ -51,12 +56,12 @@ def shown(saved: "SavedSchedule", file: str, record: "Record", violation: "Invar
         head = paragraph(f"{', '.join(saved.invariants)}: holds", Kind.GOOD, margin="")
         harm, told = "", lane_lines(record)
     else:
-        head, told = headline(violation.headline), story(violation)
+        head, told = [*headline(violation.headline), *rule(violation)], story(violation)
         harm = violation.invariant.harm.name.lower().replace("_", " ") + "; "
     typed = quote(file)
     return [
         *head,
-        *paragraph(f"{harm}{faults(saved.schedule, is_broken=bool(violation))}; on {record.backend}"),
+        *paragraph(f"{harm}{faults(saved.schedule, is_broken=bool(violation))}; on the backend {record.backend}"),
         *to_paste(saved.schedule),
         *told,
         *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.png"),

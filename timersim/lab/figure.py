@@ -10,7 +10,7 @@ from timersim.lab.invariants import InvariantViolation
 from timersim.lab.layout import Kind
 from timersim.lab.oracle import Account, read
 from timersim.lab.record import Arrived, Attempted, Instant, Meddled, Record, Sent, Started, numbered
-from timersim.lab.timeline import SERVER, WIRE, at_text, lanes, what_was_done
+from timersim.lab.timeline import REAPS, SERVER, WIRE, at_text, lanes, what_was_done
 from timersim.lab.windows import Window, Word, broken_windows
 
 if TYPE_CHECKING:
@@ -120,13 +120,17 @@ def _arranged(record: Record, violation: InvariantViolation | None) -> _Sheet:
 def _labels(sheet: _Sheet) -> Iterator[_Label]:
     """Yields what the timeline says, but for what is drawn."""
     breach = sheet.violation.breach if sheet.violation else None
-    drawn = {"attempts a reap", "acquire", "release", ".. due"}
     for at, cells in lanes(sheet.record):
+        workers = [lane for lane in cells if lane not in {WIRE, SERVER}]
         for lane, (text, kind) in cells.items():
             is_rule = breach is not None and (at, lane) == (breach.at, sheet.victim)
-            if text in drawn or (is_rule and text.startswith("reap")):
+            is_drawn = text in {"acquire", "release"} or text.startswith(REAPS)
+            is_told = (text == ".. due" and lane == sheet.victim) or (is_rule and text.startswith("reap"))
+            if is_drawn or is_told:
                 continue
-            yield _Label(lane, at, text.removeprefix(".. ").replace("->", "\N{RIGHTWARDS ARROW}"), kind)
+            whose = f"{workers[0]}: " if lane == SERVER and len(workers) == 1 else ""
+            told = text.removeprefix(".. ").replace("->", "\N{RIGHTWARDS ARROW}")
+            yield _Label(lane, at, f"{whose}{told}", kind)
     if breach:
         told = what_was_done(sheet.record, breach.life, breach.at) if breach.life else f"at {at_text(breach.at)}"
         told = f"{told}: {breach.rule}"
@@ -264,7 +268,7 @@ def _finish(axes: "Axes", sheet: _Sheet) -> None:
     axes.set_xlim(-0.015 * sheet.end, sheet.end * 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     under = faults(sheet.record.schedule, is_broken=sheet.violation is not None)
-    axes.set_xlabel(f"time in ticks, on {sheet.record.backend}; {under}")
+    axes.set_xlabel(f"time in ticks, on the backend {sheet.record.backend}")
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     title = sheet.violation.headline if sheet.violation else "No invariant is broken."
@@ -272,7 +276,8 @@ def _finish(axes: "Axes", sheet: _Sheet) -> None:
         handles=list(_keys(sheet)), loc="outside lower left", ncols=6, fontsize=8.5, frameon=False,
         handletextpad=0.1, columnspacing=1.2,
     )  # fmt: skip
-    axes.set_title("\n".join(textwrap.wrap(title, 95)), loc="left", fontsize=11, weight="bold")
+    axes.figure.suptitle("\n".join(textwrap.wrap(title, 95)), x=0.01, ha="left", fontsize=11, weight="bold")
+    axes.set_title(under, loc="left", fontsize=10, color=PURPLE)
 
 
 def _keys(sheet: _Sheet) -> "Iterator[Line2D]":

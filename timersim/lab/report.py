@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from timersim.lab.case import faults, headline, how_to_replay, story, to_paste
+from timersim.lab.case import faults, headline, how_to_replay, rule, story, to_paste
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.invariants.duties import lateness
@@ -61,6 +61,7 @@ class Finding:
         others = self.invariants[1:]
         return [
             *headline(self.violation.headline if self.violation else f"{self.invariants[0]}: seen once, and not again"),
+            *(rule(self.violation) if self.violation else []),
             *paragraph(f"found after {found}; {faults(self.schedule)}"),
             *(paragraph(f"breaks as well: {', '.join(others)}") if others else []),
             *to_paste(self.schedule),

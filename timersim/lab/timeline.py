@@ -61,7 +61,7 @@ def lane_lines(record: Record) -> list[Line]:
 
 def _mark(rows: Rows, at: Instant, rule: str, victim: str | None) -> None:
     """Writes the rule where it was broken: at the last attempt on the victim then, else in a row of its own."""
-    attempts = [cells for t, cells in rows if t == at and cells.get(SERVER, _NOTHING)[0] == _ATTEMPT]
+    attempts = [cells for t, cells in rows if t == at and cells.get(SERVER, _NOTHING)[0].startswith(REAPS)]
     broken = [cells for cells in attempts if cells.keys() - {SERVER} <= {victim}]
     if not broken:
         rows.append((at, {SERVER: (rule, Kind.WRONG)}))
@@ -172,7 +172,10 @@ def number_text(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{number:.3f}"
 
 
-_ATTEMPT, _NOTHING = "attempts a reap", ("", Kind.PLAIN)
+REAPS = ("attempts a reap", "reaps worker")
+"""How begins what a server does to a worker: where it is not gone by that, and where it is."""
+
+_NOTHING = ("", Kind.PLAIN)
 
 
 _FAULTS = Meddled | WallStepped | WallDrifts | WorkerPaused | ServerPaused | ServerCrashed | ServerFailed | Left
@@ -211,9 +214,11 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> dict[st
             return {_lane(worker): "resumes"}
         case Died(_, worker, _, how):
             return {_lane(worker): _DEATHS.get(how, how)}
+        case Attempted(at, int(worker), int(incarnation), _, "reaped"):
+            may = "MAY" if account.may_reap((worker, incarnation), at) else "MUST NOT"
+            return {SERVER: f"{REAPS[1]} {worker}: {may}"}
         case Attempted(_, worker, _, _, outcome):
-            about = {SERVER: _ATTEMPT}
-            return about if worker is None or outcome == "reaped" else {**about, _lane(worker): f"reap: {outcome}"}
+            return {SERVER: REAPS[0]} | ({} if worker is None else {_lane(worker): f"reap: {outcome}"})
         case Skipped(_, operation):
             worker = getattr(operation, "worker", None)
             return {} if worker is None else {_lane(worker): f"({type(operation).__name__} skipped)"}

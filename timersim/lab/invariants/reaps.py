@@ -38,14 +38,14 @@ def no_early_reap(account: Account) -> Cases:
 
 @invariant(Harm.KILLS_THE_HEALTHY, is_general=True)
 def release_wins(account: Account) -> Cases:
-    """At a reap for which acquires had come due, not all had been superseded by a request that arrived before."""
+    """Nobody is reaped for timers that were all released, or re-armed, by requests that arrived before the reap."""
     for life, reap, last in _reaps_of_the_due(account):
         yield None if account.may_reap(life, reap.at) else _superseded(life, reap, last)
 
 
 @invariant(Harm.KILLS_THE_HEALTHY, situation=made_by(PauseServer, PauseInPass, SlowReap))
 def pause_is_not_silence(account: Account) -> Cases:
-    """A worker is not reaped for a timer that was superseded by a request that arrived while the server was paused."""
+    """Nobody is reaped for a timer that was released, or re-armed, by a request that arrived in the server's pause."""
     for life, reap, last in _reaps_of_the_due(account):
         if any(begin <= last.superseded <= end for begin, end in account.pauses):
             yield None if account.may_reap(life, reap.at) else _superseded(life, reap, last)
@@ -202,8 +202,8 @@ def _superseded(life: Life, reap: Attempted, last: Guard) -> Breach:
     return Breach(
         reap.at,
         life,
-        f"worker {life[0]} {last.superseded_by} at {at_text(last.superseded)}, was due at {at_text(last.due)},"
-        f" and was reaped at {at_text(reap.at)}",
+        f"worker {life[0]} was reaped at {at_text(reap.at)}, but had {last.superseded_by} by {at_text(last.superseded)}"
+        f" (due {at_text(last.due)})",
         f"MUST NOT: {last.superseded_by} {'before due' if last.superseded < last.due else 'before the reap'}",
     )
 
