@@ -16,6 +16,6 @@ def test_each_benchmark_measures() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    measured = {"timer table", "expires", "expiration to dead", "requests", "simulation", "schedule"}
+    measured = {"timer table", "expires", "expiration to dead", "requests", "simulation", "schedule", "judging"}
     assert {line.partition(",")[0] for line in lines} == measured
     assert all(re.search(r" \d+\.\d\dx \(", line) for line in lines), done.stdout

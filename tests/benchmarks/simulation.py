@@ -10,6 +10,7 @@ from timersim import MemoryTimerClient, MemoryTimerServer
 from timersim.fakes import SimulatedBackend, VirtualClock
 from timersim.lab import run
 from timersim.lab.schedule import Schedule
+from timersim.lab.trace import Trace
 from timersim.memory_timer import MemoryRequestQueue
 from timersim.strategies.search import seeded_schedule
 
@@ -39,6 +40,12 @@ def rows(scale: float) -> Iterator[str]:
     yield (
         f"schedule, of 12 operations:        {result.ours * 1e6:6.1f} us with its world and verdict, bare loop"
         f" {result.floor * 1e6:.1f} us, {result.ratio:.2f}x (<= 2.5x for the kernel alone)"
+    )
+    result = compare(partial(judging, times), partial(tiny, times), rounds)
+    without = result.floor - result.ours
+    yield (
+        f"judging, the same:                 {result.ours * 1e6:6.1f} us, the run without it {without * 1e6:.1f} us,"
+        f" {result.ratio / (1 - result.ratio):.2f}x (<= 0.5x)"
     )
 
 
@@ -97,6 +104,16 @@ def tiny(times: int) -> float:
     begun = perf_counter()
     for schedule in schedules:
         run(schedule, backend)
+    return (perf_counter() - begun) / times
+
+
+def judging(times: int) -> float:
+    """The oracle, the invariants and the goals; seconds a trace."""
+    backend = SimulatedBackend()
+    traces = [run(schedule, backend) for schedule in _schedules(times)]
+    begun = perf_counter()
+    for trace in traces:
+        Trace.of_record(trace)
     return (perf_counter() - begun) / times
 
 
