@@ -3,95 +3,22 @@
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Self
 
 import pytest
 
+from tests.lab.story import Story, headlines
 from timersim.lab import invariants
 from timersim.lab.contract import Contract
 from timersim.lab.invariants import INVARIANTS, Harm, InvariantViolation, judge
 from timersim.lab.invariants.duties import lateness
-from timersim.lab.operations import Acquire
-from timersim.lab.oracle import Account, read
 from timersim.lab.record import (
     Attempted,
-    Ended,
-    Instant,
     Left,
-    Record,
-    Recorder,
     ServerPaused,
     ServerStarted,
     ServerStopped,
     ServerStopping,
 )
-from timersim.lab.schedule import Schedule
-
-
-class Story(Recorder):
-    """A record told by hand; worker 0 lives from the beginning."""
-
-    def __init__(self, contract: Contract | None = None) -> None:
-        super().__init__(lambda: self._at)
-        self._at: Instant = 0
-        self._contract = contract or Contract()
-        self.started(0)
-
-    def at(self, at: Instant) -> Self:
-        """Lets what follows happen at an instant."""
-        self._at = at
-        return self
-
-    def acquire(self, due: Instant, scope: str = "s0") -> Self:
-        """Has a request for a timer of worker 0 sent, which arrives at once."""
-        self.arrived(self.sent(0, scope, due))
-        return self
-
-    def release(self, scope: str = "s0") -> Self:
-        """Has a release of worker 0 sent, which arrives at once."""
-        self.arrived(self.sent(0, scope, None))
-        return self
-
-    def attempt(self, outcome: str) -> Self:
-        """Has a reap of worker 0 attempted."""
-        self.add(Attempted, 0, self.incarnation(0), "worker 0", outcome)
-        if outcome == "reaped" and self.alive(0):
-            self.died(0, "reaped")
-        return self
-
-    def attempt_stranger(self, target: str) -> Self:
-        """Has a reap of somebody attempted who is no worker."""
-        self.add(Attempted, None, None, target, "gone")
-        return self
-
-    def die(self, how: str) -> Self:
-        """Has worker 0 die."""
-        self.died(0, how)
-        return self
-
-    def again(self, bears: tuple[int, int] | None = None) -> Self:
-        """Starts worker 0 anew, with a pid of its own or that of another life."""
-        self.started(0, bears)
-        return self
-
-    def did(self, kind: Callable[..., object], *values: object) -> Self:
-        """Adds an event."""
-        self.add(kind, *values)  # type: ignore[type-var, arg-type]  # every kind here is one of events
-        return self
-
-    def stop(self) -> Self:
-        """Stops the server."""
-        return self.did(ServerStopping).did(ServerStopped)
-
-    def account(self, end: Instant = 100) -> Account:
-        """Ends the story."""
-        return read(Record(Schedule([Acquire(0, "s0", after=5)]), "paper", self._contract, [*self.events, Ended(end)]))
-
-
-def headlines(story: Story) -> list[str]:
-    """Returns what a story breaks, in a line each."""
-    return [violation.headline for violation in judge(story.account())[0]]
-
 
 BREAKING: dict[str, tuple[Callable[[], Story], str]] = {
     "no-early-reap": (
