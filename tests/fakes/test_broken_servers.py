@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Schedule, list[str]]] = {
         Schedule([Acquire(0, "s", after=5), Release(0, "s", gap=1)]),
         [
             "release-wins: worker 0 released at t=1, was due at t=5, and was reaped at t=5",
-            "conservation: the timer s of worker 0 was released, and is armed still, at t=1",
+            "conservation: at t=1 the timer s of worker 0 was released, and is armed still",
         ],
     ),
     "reap-once": (

@@ -1,6 +1,6 @@
 """Stories: records told by hand, an event a word."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Self
 
 from timersim.lab.contract import Contract
@@ -147,16 +147,11 @@ class Story(Recorder):
         return read(Record(schedule, "paper", self._contract, [*self.events, Ended(end)], ledger=self.ledger))
 
 
-def holds(*scopes: str, due: Instant = 200, worker: int = 0, incarnation: int = 0) -> Table:
-    """Returns a table with timers of one life, all due at one instant."""
-    return {(worker, incarnation, scope): due for scope in scopes}
-
-
-Told = Mapping[str, tuple[Callable[[], Story], list[str]]]
-"""Stories by what they tell, each with what it breaks, in a line each."""
-
-Close = Mapping[str, tuple[Callable[[], Story], str, int]]
-"""Stories that break nothing by what they tell, each with an invariant and how many cases it has there."""
+def holds(
+    *scopes: str, due: Instant = 200, worker: int = 0, incarnation: int = 0
+) -> dict[tuple[int, int, str], Instant]:
+    """Returns a table with timers of a worker's first life, all due at one instant."""
+    return {(worker, 0, scope): due for scope in scopes}
 
 
 def headlines(story: Story) -> list[str]:

@@ -284,13 +284,13 @@ def test_a_second_reap_of_who_was_reaped_is_no_retry() -> None:
     assert retry_verdict(story) == (["reaped-once: worker 0 was reaped at t=5, and again at t=5"], 0)
 
 
-def test_who_is_never_reaped_breaks_both() -> None:
-    """A watchdog that gives up after a failure tries too late, and spares the hung: two claims, the worst first."""
+def test_who_is_never_reaped_since_the_watchdog_ended_breaks_all_three() -> None:
+    """A watchdog that ends after a failure tries too late, and spares the hung: three claims, the worst first."""
     alive = "reaped-in-time: worker 0 was due at t=5 and is alive at t=100; the server died at t=6: OSError: no"
     story = failed().at(6)
     story.add(ServerFailed, "OSError: no")
 
-    assert retry_verdict(story)[0] == [alive, LATE]
+    assert retry_verdict(story)[0] == [alive, LATE, "watchdog-survives: the server died at t=6: OSError: no"]
 
 
 def test_the_retry_that_did_not_come_is_shown_with_its_rule() -> None:
