@@ -287,7 +287,7 @@ def test_many_windows_take_several_lines() -> None:
 @given(schedules(max_workers=5, faults=[Delay, Drop, Duplicate, Reorder, Stall, FailReap, PauseServer]), safeguards)
 def test_every_failing_test_case_fits_into_eighty_columns(schedule: Schedule, safeguard: str) -> None:
     """No line is longer than 80 columns or ends with a space, and the rule's words are there, whole or broken."""
-    for violation in run(schedule, SimulatedBackend(without(safeguard, MemoryTimerServer))).violations:
+    for violation in run(schedule, backend_without(safeguard)).violations:
         lines = violation.timeline.splitlines()
         assert [line for line in lines if len(line) > 80 or line != line.rstrip()] == []
         assert set(violation.breach.rule.split()) <= set(" ".join(lines).split())

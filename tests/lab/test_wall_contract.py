@@ -8,8 +8,9 @@ from tests.lab.story import Story, broken, headlines
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import server_without
 from timersim.lab import Acquire, Contract, Drift, PauseServer, Release, Schedule, StepWall, Suspend, run
+from timersim.lab.operations import PLAIN
 from timersim.lab.record import Instant, WallDrifts
-from timersim.strategies.choices import PLAIN, Vocabulary
+from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule
 
 BY_WALL = Contract(clock="wall", reap_within=1, identity="pid")
