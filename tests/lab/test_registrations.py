@@ -65,6 +65,15 @@ def test_an_overtaken_request_is_a_replay_of_its_life() -> None:
     ]
 
 
+def test_what_was_overtaken_does_not_open_the_way_for_another() -> None:
+    """After a request that was overtaken another one, of a number in between, is overtaken too."""
+    story = Story(SEQUENCED)
+    first, second = story.sent(0, "s0", 5), story.sent(0, "s1", 5)
+    story.release().registered(2, first, second, after={})
+
+    assert [each.replayed for each in made(story)] == [{S0, S1}]
+
+
 def test_a_request_and_its_replay_at_once() -> None:
     """A timer that was asked for and replayed in one batch is among both, and the request counts."""
     (batch,) = made(Story(SEQUENCED).acquire(5).came(0).registered(0, 0, after=holds("s0")))

@@ -141,6 +141,21 @@ def test_what_waits_in_a_pause_is_not_registered(at: Instant, cases: int) -> Non
     assert wall_verdict(story) == ([], cases)
 
 
+def test_a_timer_that_may_be_another_s_is_no_case() -> None:
+    """Where a pid had two bearers before the registration it is not sure whose timer could have been moved."""
+    story = Story().pause(4).acquire(50).at(2).reuse().at(5).step(1).at(49).release(worker=1)
+
+    assert wall_verdict(story) == ([], 0)
+
+
+def test_only_the_reap_that_is_late_was_put_off() -> None:
+    """Where one worker is reaped in time, and another is not, the step has put off the other's reap."""
+    story = Story().begin(1).acquire(20).acquire(9, worker=1).at(2).step(-5).at(20).attempt("reaped")
+    line = MOVED.format(2, "is alive at t=9").replace("worker 0", "worker 1")
+
+    assert (wall_verdict(story)[0][0], wall_verdict(story)[1]) == (line, 2)
+
+
 def test_who_keeps_its_timers_by_the_wall_is_moved_by_it() -> None:
     """Under a contract that goes by the wall clock it is right that a step moves a reap, and no case."""
     story = Story(Contract(clock="wall")).acquire(9).at(2).step(5).at(4).attempt("reaped")

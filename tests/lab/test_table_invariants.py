@@ -229,6 +229,13 @@ def test_a_release_that_came_with_a_bad_message_is_registered() -> None:
     assert (headlines(kept), headlines(gone)) == ([POISONED], [])
 
 
+def test_a_timer_that_is_touched_beside_a_bad_message_is_poisoned() -> None:
+    """What a batch with a bad message does to the timers of others is laid to that."""
+    story = armed("s1", "s0").at(1).release("s1").registered(2, None, refused=1, after={})
+
+    assert headlines(story) == [POISONED]
+
+
 def test_two_bad_messages_are_two_refusals() -> None:
     """Of three that were refused two are the bad messages, and one an acquire."""
     story = Story().at(1).acquire(200)
@@ -304,6 +311,13 @@ def test_an_answer_to_a_duplicate_says_nothing_about_its_timer() -> None:
         [],
         2,
     )
+
+
+def test_only_the_first_answer_to_a_request_counts() -> None:
+    """A second answer to one request says nothing more."""
+    story = armed("s0", contract=SEQUENCED).answered(0, is_armed=True).at(1).answered(0, is_armed=False)
+
+    assert verdict(story, "acquire-means-armed") == ([], 1)
 
 
 def test_the_answer_to_an_overtaken_request_says_nothing() -> None:
@@ -548,6 +562,11 @@ def test_what_arrived_before_a_crash_may_be_lost() -> None:
     after = armed("s0").at(50).crash().start().acquire(200, "s1")
 
     assert (headlines(before), headlines(after)) == ([], [MISSING.format(50)])
+
+
+def test_what_arrived_between_a_crash_and_the_start_is_not_lost() -> None:
+    """What waited for the next server has to be registered by it."""
+    assert headlines(armed("s0").at(50).crash().acquire(200, "s1").start()) == [MISSING.format(50)]
 
 
 def test_what_never_arrived_is_not_missed() -> None:
