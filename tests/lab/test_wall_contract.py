@@ -87,6 +87,14 @@ def test_what_a_step_back_shows_twice_may_be_reaped_from_the_first_to_the_last(a
     assert headlines(story) == lines
 
 
+def test_what_the_wall_clock_showed_before_the_request_arrived_does_not_count() -> None:
+    """A request whose expiration the wall clock had shown before a step back is due when it shows it again."""
+    story = Story(BY_WALL).at(8).step(-5).at(10).acquire(8)
+    ((guard,),) = story.account().guards.values()
+
+    assert (guard.due, guard.latest) == (13, 13)
+
+
 def test_a_release_wins_by_the_wall_clock_too() -> None:
     """What is released before the wall clock comes to it is not reaped when it does."""
     backend = SimulatedBackend(server_without("go-by-monotonic-time"), contract=BY_WALL)
