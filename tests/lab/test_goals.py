@@ -69,6 +69,7 @@ REACHED: list[tuple[str, Sequence[Operation]]] = [
     ("a reused pid while its old timer is live", [*ARMED, Exit(0, gap=2), Reuse(1, of=0, gap=2)]),
     ("a wall step across an expiration", [*ARMED, StepWall(3, gap=2)]),
     ("a wall step across an expiration", [*ARMED, Suspend(3, gap=2)]),
+    ("a wall step across an expiration", [*ARMED, StepWall(5)]),
     ("a wall step across an expiration", [*ARMED, PauseServer(9), StepWall(-2, gap=6)]),
     ("a wall step across an expiration", [*ARMED, StepWall(3, gap=2), Release(0, "s0")]),
     ("a wall step while a request is in flight", [Delay(0, 4), *ARMED, StepWall(1, gap=3)]),
@@ -129,6 +130,8 @@ MISSED: list[tuple[str, Sequence[Operation]]] = [
     ("a backlog larger than a batch", [PauseServer(2), Flood(0, "s0", times=8)]),
     ("a backlog larger than a batch", [PauseServer(2), Flood(0, "s0", times=8), Release(0, "s0", gap=3)]),
     ("a backlog larger than a batch", [Flood(0, "s0", times=9)]),
+    ("two scopes due in one pass", [*ARMED, Acquire(0, "s1", after=5), PauseServer(9), Release(0, "s1", gap=5)]),
+    ("several workers due at once", [*ARMED, Acquire(1, "s0", after=5), PauseServer(9), Release(1, "s0", gap=5)]),
     ("a reap that fails and then succeeds", ARMED),
     ("a reap that fails and then succeeds", [*ARMED, FailReap(0, times=9), Exit(0, gap=6)]),
     (
