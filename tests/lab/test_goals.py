@@ -69,7 +69,6 @@ REACHED: list[tuple[str, Sequence[Operation]]] = [
     ("a reused pid while its old timer is live", [*ARMED, Exit(0, gap=2), Reuse(1, of=0, gap=2)]),
     ("a wall step across an expiration", [*ARMED, StepWall(3, gap=2)]),
     ("a wall step across an expiration", [*ARMED, Suspend(3, gap=2)]),
-    ("a wall step across an expiration", [*ARMED, StepWall(5)]),
     ("a wall step across an expiration", [*ARMED, PauseServer(9), StepWall(-2, gap=6)]),
     ("a wall step across an expiration", [*ARMED, StepWall(3, gap=2), Release(0, "s0")]),
     ("a wall step while a request is in flight", [Delay(0, 4), *ARMED, StepWall(1, gap=3)]),
