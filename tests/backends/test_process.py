@@ -29,7 +29,7 @@ from timersim.lab import (
     StopServer,
     run,
 )
-from timersim.lab.record import Attempted
+from timersim.lab.record import Attempted, Registered
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.choices import Vocabulary
 
@@ -86,6 +86,27 @@ def test_who_releases_in_time_lives_on_and_is_used_again(backend: ProcessBackend
 
     assert backend._pool.forks == forks
     assert {child.pid for child in zygote_of(backend).children()} == children
+
+
+def test_the_ledger_numbers_the_requests_of_real_workers(backend: ProcessBackend) -> None:
+    """What real workers send is entered with its number and its worker, one by one and as a backlog."""
+    one_by_one = [Acquire(1, "s0", after=50), Acquire(0, "s0", after=60, gap=1), Release(1, "s0", gap=1)]
+    backlog = [PauseServer(3), Acquire(0, "s1", after=50), Acquire(1, "s1", after=50), Release(0, "s1")]
+    trace = run(Schedule([*one_by_one, *backlog, Release(0, "s0", gap=4), Release(1, "s1")]), backend)
+    first, second, third = (1, 0, "s0"), (0, 0, "s0"), (1, 0, "s1")
+
+    entries = [entry for entry in trace.ledger if isinstance(entry, Registered)]
+    assert [entry.requests for entry in entries] == [(0,), (1,), (2,), (3, 4, 5), (6,), (7,)]
+    assert [entry.after for entry in entries] == [
+        {first: 50},
+        {first: 50, second: 61},
+        {second: 61},
+        {second: 61, third: 52},
+        {third: 52},
+        {},
+    ]
+    assert (trace.violations, [entry.refused for entry in entries]) == ([], [0] * 6)
+    assert trace.exercised["conservation"] > 0
 
 
 def test_each_death_costs_one_fork(backend: ProcessBackend) -> None:

@@ -259,7 +259,8 @@ def test_a_backend_promises_what_its_server_can_keep() -> None:
         SimulatedBackend(function, max_interval=30),
     ]
 
-    ours = Contract(reap_within=0, retry_within=30, identity="pid", survives=frozenset(OPERATIONS))
+    known = {"replay-safe": "requests carry no sequence"}
+    ours = Contract(reap_within=0, retry_within=30, identity="pid", survives=frozenset(OPERATIONS), exempt=known)
     assert [backend.contract for backend in promises] == [
         ours,
         ours,
@@ -337,7 +338,7 @@ def test_a_server_that_fails_is_recorded(server: type[PollingWatchdog], failure:
     trace = run(HUNG, SimulatedBackend(server, max_interval=2))
 
     assert trace.of(ServerFailed) == [failure]
-    assert broken(trace) == ["reaped-in-time"]
+    assert broken(trace) == ["reaped-in-time", "watchdog-survives"]
 
 
 def test_a_server_that_does_not_stop_is_left_behind() -> None:

@@ -1,10 +1,12 @@
 """The server of a run as a process: how it starts, stops, pauses, crashes and fails, and what is recorded of it."""
 
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
 
+from tests.fakes.broken_by_faults import EndsWhenAllAreSilent
 from timersim.fakes import SimulatedBackend, VirtualClock
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.server_control import ServerControl
@@ -12,11 +14,13 @@ from timersim.fakes.tasks import TaskGroup
 from timersim.lab import (
     Acquire,
     CrashServer,
+    Operation,
     PauseInPass,
     Release,
     RestartServer,
     Schedule,
     StartServer,
+    StopServer,
     run,
 )
 from timersim.lab.operations import POINTS
@@ -60,6 +64,7 @@ class Bench:
         self.is_deaf = False
         self.fails_at: Instant | None = None
         self.made = 0
+        self.watchdog_thread: object = None
         group = TaskGroup("server")
         workers = RunWorkers(self.recorder)
         self.control = ServerControl(self.recorder, self.clock, group, workers, self.make)
@@ -97,6 +102,10 @@ class Watchdog:
         self._bench = bench
         self._number = number
         self._stopping = False
+
+    @property
+    def _watchdog_thread(self) -> object:
+        return self._bench.watchdog_thread
 
     def start(self) -> None:
         self._stopping = False
@@ -475,7 +484,51 @@ def test_a_server_that_does_not_stop_is_left(bench: Bench) -> None:
     assert bench.passes == [10, 20, 30, 40]
 
 
+GONE = "it had ended its watchdog by itself"
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_watchdog_that_ended_by_itself_has_failed(kind: str) -> None:
+    """A server whose watchdog is not there any more at the end has failed, unless it was stopped or is unknown."""
+    watching, ended, stopped, unknown = (Bench() for _ in range(4))
+    for each, is_there in ((watching, True), (ended, False), (stopped, False)):
+        thread = SimpleNamespace(is_alive=lambda is_there=is_there: is_there)
+        each.watchdog_thread = thread if kind == "thread" else SimpleNamespace(alive=is_there)
+    stopped.at(4).control.stop()
+    for each in (watching, ended, stopped, unknown):
+        each.at(5).control.finish(30)
+
+    assert ended.events[1:] == [ServerFailed(5, GONE)]
+    assert stopped.events[1:] == [ServerStopping(4), ServerStopped(4)]
+    assert watching.events[1:] == unknown.events[1:] == []
+
+
+def test_a_watchdog_that_failed_has_failed_once(bench: Bench) -> None:
+    """Of a server that ended by an exception it is not said that it ended by itself, too."""
+    bench.fails_at = 10
+    bench.watchdog_thread = SimpleNamespace(alive=False)
+    bench.at(12).control.finish(30)
+
+    assert bench.events[1:] == [ServerFailed(10, "LookupError: no such worker")]
+
+
 # In a run
+
+
+@pytest.mark.parametrize(
+    ("operations", "failures"),
+    [
+        ([], [ServerFailed(41, GONE)]),
+        ([StopServer(gap=30)], []),
+        ([StopServer(gap=9), StartServer()], [ServerFailed(41, GONE)]),
+    ],
+)
+def test_a_watchdog_that_ends_in_a_run_is_seen(operations: list[Operation], failures: list[Event]) -> None:
+    """A server that ends its watchdog when all are silent has failed, unless it was stopped."""
+    trace = run(Schedule([Acquire(0, "s0", after=40), *operations]), SimulatedBackend(EndsWhenAllAreSilent))
+
+    assert trace.of(ServerFailed) == failures
+    assert ("watchdog-survives" in [each.invariant.id for each in trace.violations]) == bool(failures)
 
 
 def test_a_server_that_was_restarted_has_forgotten() -> None:

@@ -1,78 +1,15 @@
 """The oracle: when a worker may, must and must not be reaped."""
 
 import math
-from typing import Self
 
 import pytest
 
+from tests.lab.story import LIFE, Story
 from timersim.lab.contract import Contract
-from timersim.lab.oracle import Account, Guard, read
+from timersim.lab.oracle import Account, Guard
 from timersim.lab.record import (
-    Attempted,
-    Ended,
     Instant,
-    Record,
-    Recorder,
-    ServerPaused,
-    ServerStarted,
-    ServerStopped,
-    ServerStopping,
 )
-from timersim.lab.schedule import Schedule
-
-LIFE = (0, 0)
-
-
-class Story(Recorder):
-    """A record told by hand; worker 0 lives from the beginning."""
-
-    def __init__(self, contract: Contract | None = None) -> None:
-        super().__init__(lambda: self._at)
-        self._at: Instant = 0
-        self._contract = contract or Contract()
-        self.started(0)
-
-    def at(self, at: Instant) -> Self:
-        """Lets what follows happen at an instant."""
-        self._at = at
-        return self
-
-    def acquire(self, due: Instant, scope: str = "s0", worker: int = 0) -> Self:
-        """Has a request for a timer sent, which arrives at once."""
-        self.arrived(self.sent(worker, scope, due))
-        return self
-
-    def release(self, scope: str = "s0", worker: int = 0) -> Self:
-        """Has a release sent, which arrives at once."""
-        self.arrived(self.sent(worker, scope, None))
-        return self
-
-    def attempt(self, outcome: str) -> Self:
-        """Has a reap of worker 0 attempted."""
-        self.add(Attempted, 0, self.incarnation(0), "worker 0", outcome)
-        if outcome == "reaped":
-            self.died(0, "reaped")
-        return self
-
-    def pause(self, until: Instant) -> Self:
-        """Pauses the server."""
-        self.add(ServerPaused, until)
-        return self
-
-    def stop(self) -> Self:
-        """Stops the server."""
-        self.add(ServerStopping)
-        self.add(ServerStopped)
-        return self
-
-    def start(self) -> Self:
-        """Starts the server."""
-        self.add(ServerStarted)
-        return self
-
-    def account(self, end: Instant = 100) -> Account:
-        """Ends the story."""
-        return read(Record(Schedule(), "paper", self._contract, [*self.events, Ended(end)]))
 
 
 def may(account: Account, *instants: Instant) -> list[bool]:

@@ -1,46 +1,17 @@
 """The oracle under faults: whose timer it is, in which order requests count, and what a lost server still owes."""
 
 import math
-from typing import Self
 
 import pytest
 
-from tests.lab.test_oracle import LIFE, Story, may, owed
+from tests.lab.story import LIFE, NEXT, Story
+from tests.lab.test_oracle import may, owed
 from timersim.lab.contract import Contract
 from timersim.lab.oracle import Account, Guard
-from timersim.lab.record import Attempted, Instant, ServerCrashed, ServerPaused, WallStepped
-
-NEXT = (1, 0)
-"""The life that bears the pid of LIFE after it."""
+from timersim.lab.record import Attempted, Instant
 
 BY_PID = Contract(identity="pid")
 BY_SEQUENCE = Contract(order="sequence")
-
-
-class FaultStory(Story):
-    """A record told by hand, with faults."""
-
-    def reuse(self, worker: int = 1, of: tuple[int, int] = LIFE) -> Self:
-        """Starts a worker with the pid that a life bore, which ends now if it has not."""
-        if self.alive(of[0]):
-            self.died(of[0], "exit")
-        self.started(worker, of)
-        return self
-
-    def caught(self, until: Instant, within: str = "reaping") -> Self:
-        """Pauses the server where it has come to this point of a pass."""
-        self.add(ServerPaused, until, within)
-        return self
-
-    def crash(self) -> Self:
-        """Kills the server."""
-        self.add(ServerCrashed)
-        return self
-
-    def step(self, by: Instant) -> Self:
-        """Has the wall clock step."""
-        self.add(WallStepped, by)
-        return self
 
 
 def guards(account: Account) -> dict[tuple[int, int], list[Guard]]:
@@ -53,7 +24,7 @@ def guards(account: Account) -> dict[tuple[int, int], list[Guard]]:
 
 def duplicated(contract: Contract) -> Account:
     """An acquire arrives again after its release."""
-    story = FaultStory(contract)
+    story = Story(contract)
     acquire = story.sent(0, "s0", 5)
     story.arrived(acquire)
     story.at(1).release().at(2).arrived(acquire)
@@ -62,7 +33,7 @@ def duplicated(contract: Contract) -> Account:
 
 def overtaken(contract: Contract) -> Account:
     """A release overtakes its acquire."""
-    story = FaultStory(contract)
+    story = Story(contract)
     acquire, release = story.sent(0, "s0", 5), story.sent(0, "s0", None)
     story.at(1).arrived(release)
     story.at(2).arrived(acquire)
@@ -104,7 +75,7 @@ def test_a_duplicated_release_disarms_a_newer_timer_where_nothing_tells_them_apa
     contract: Contract, superseded: Instant
 ) -> None:
     """The duplicate of a release takes away a timer that was acquired after it, but on a wire with sequences."""
-    story = FaultStory(contract).acquire(5)
+    story = Story(contract).acquire(5)
     release = story.at(1).sent(0, "s0", None)
     story.arrived(release)
     story.at(2).acquire(9).at(3).arrived(release)
@@ -114,7 +85,7 @@ def test_a_duplicated_release_disarms_a_newer_timer_where_nothing_tells_them_apa
 
 def test_with_a_sequence_an_overtaken_request_of_another_scope_is_ignored_as_well() -> None:
     """A sequence is the worker's, not the scope's: what comes out of it is ignored whatever it is about."""
-    story = FaultStory(BY_SEQUENCE)
+    story = Story(BY_SEQUENCE)
     first = story.sent(0, "s0", 5)
     story.acquire(9, "s1").at(1).arrived(first)
 
@@ -123,7 +94,7 @@ def test_with_a_sequence_an_overtaken_request_of_another_scope_is_ignored_as_wel
 
 def test_each_life_has_a_sequence_of_its_own() -> None:
     """What one life sent earlier is not overtaken by what another sent later."""
-    story = FaultStory(BY_SEQUENCE)
+    story = Story(BY_SEQUENCE)
     first = story.sent(0, "s0", 5)
     story.started(1)
     story.acquire(7, worker=1).at(1).arrived(first)
@@ -139,19 +110,19 @@ def test_who_bears_a_pid_may_be_reaped_for_who_bore_it_where_only_the_pid_is_kno
     contract: Contract, expected: list[bool]
 ) -> None:
     """A contract that knows only pids lets the next bearer be reaped for the timer of the first; no other does."""
-    account = FaultStory(contract).acquire(5).at(2).reuse().account()
+    account = Story(contract).acquire(5).at(2).reuse().account()
 
     assert [account.may_reap(NEXT, at) for at in (4, 5, 6)] == expected
 
 
 def test_a_timer_of_the_dead_is_not_owed_of_who_bears_its_pid() -> None:
     """What may be reaped for somebody else's timer need not be."""
-    assert owed(FaultStory(BY_PID).acquire(5).at(2).reuse().account()) == []
+    assert owed(Story(BY_PID).acquire(5).at(2).reuse().account()) == []
 
 
 def test_the_third_bearer_of_a_pid_bears_that_of_the_first() -> None:
     """A pid is known by its first bearer, however often it was passed on; a life of a new pid by itself."""
-    story = FaultStory(BY_PID).acquire(5).at(1).reuse(1).at(2).reuse(2, of=NEXT)
+    story = Story(BY_PID).acquire(5).at(1).reuse(1).at(2).reuse(2, of=NEXT)
     story.started(3)
     account = story.account()
 
@@ -162,25 +133,25 @@ def test_the_third_bearer_of_a_pid_bears_that_of_the_first() -> None:
 @pytest.mark.parametrize(("at", "expected"), [(4, False), (5, True), (8, True), (9, False)])
 def test_a_predecessor_is_due_from_its_expiration_until_it_is_superseded(at: Instant, *, expected: bool) -> None:
     """What a former bearer of the pid held was due from its expiration on, up to the tick of what superseded it."""
-    account = FaultStory(BY_PID).acquire(5).at(2).reuse().at(8).release(worker=1).account()
+    account = Story(BY_PID).acquire(5).at(2).reuse().at(8).release(worker=1).account()
 
     assert account.due_predecessor(NEXT, at) == (LIFE if expected else None)
 
 
 def test_nobody_is_its_own_predecessor_or_that_of_a_stranger() -> None:
     """Who holds the timer, and who bears another pid, has no predecessor that was due."""
-    story = FaultStory().acquire(5).at(2).reuse()
+    story = Story().acquire(5).at(2).reuse()
     story.started(2)
     account = story.account()
 
     assert [account.due_predecessor(life, 6) for life in account.lives] == [None, LIFE, None]
-    assert FaultStory().acquire(5).account().due_predecessor(LIFE, 6) is None
+    assert Story().acquire(5).account().due_predecessor(LIFE, 6) is None
 
 
 @pytest.mark.parametrize(("contract", "superseded"), [(Contract(), 4), (BY_SEQUENCE, math.inf)])
 def test_who_bears_the_pid_speaks_for_its_timers(contract: Contract, superseded: Instant) -> None:
     """A release releases what a former bearer of the pid held, but where a connection tells the two apart."""
-    account = FaultStory(contract).acquire(5).at(2).reuse().at(4).release(worker=1).account()
+    account = Story(contract).acquire(5).at(2).reuse().at(4).release(worker=1).account()
 
     assert [guard.superseded for guard in account.guards[LIFE]] == [superseded]
 
@@ -196,7 +167,7 @@ def test_a_late_request_speaks_for_who_bears_the_pid_now(
 
     While its sender is dead, and nobody has the pid, it speaks for the sender.
     """
-    story = FaultStory(contract)
+    story = Story(contract)
     request = story.sent(0, "s0", 9)
     story.at(1).died(0, "sigkill")
     if arrived < 3:
@@ -211,7 +182,7 @@ def test_a_late_request_speaks_for_who_bears_the_pid_now(
 @pytest.mark.parametrize(("reused", "bearers"), [(1, [LIFE, NEXT]), (2, [LIFE, NEXT]), (4, [LIFE, NEXT]), (5, [LIFE])])
 def test_who_bears_the_pid_until_the_registration_may_be_meant(reused: Instant, bearers: list[tuple[int, int]]) -> None:
     """A request that waits in a pause until 4 may speak for whoever bears its pid meanwhile; none of them surely."""
-    account = FaultStory().at(1).pause(4).acquire(9).at(reused).reuse().account()
+    account = Story().at(1).pause(4).acquire(9).at(reused).reuse().account()
 
     assert guards(account) == {life: [Guard(life, "s0", 1, 9)] for life in bearers}
     assert [guard.is_sure for life in bearers for guard in account.guards[life]] == [len(bearers) == 1] * len(bearers)
@@ -223,7 +194,7 @@ def test_an_unsure_bearer_is_owed_nothing(arrived: Instant, expected: list[tuple
 
     What arrived in the tick of that, but after it, or later is owed of the new one. Either may be reaped.
     """
-    story = FaultStory()
+    story = Story()
     request = story.sent(0, "s0", 9)
     story.at(1).died(0, "sigkill")
     story.at(2).pause(6)
@@ -239,7 +210,7 @@ def test_an_unsure_bearer_is_owed_nothing(arrived: Instant, expected: list[tuple
 
 def test_a_request_of_who_shares_no_pid_is_sure() -> None:
     """A start with a pid of its own, and one that passes on another's, leave no doubt about a request."""
-    story = FaultStory()
+    story = Story()
     story.started(1)
     story.at(1).pause(4).acquire(9).at(2).reuse(2, of=NEXT).at(3)
     story.started(3)
@@ -261,7 +232,7 @@ def test_a_request_of_who_shares_no_pid_is_sure() -> None:
 )
 def test_who_was_caught_as_it_was_about_to_reap_decided_before(within: str, expected: list[bool]) -> None:
     """A server that was paused as it was about to reap may do so at its resume, though a release arrived meanwhile."""
-    account = FaultStory().acquire(5).at(5).caught(9, within).at(7).release().at(20).attempt("failed").account()
+    account = Story().acquire(5).at(5).pause(9, within).at(7).release().at(20).attempt("failed").account()
 
     assert may(account, 4, 5, 6, 7, 8, 9, 10) == expected
 
@@ -269,20 +240,20 @@ def test_who_was_caught_as_it_was_about_to_reap_decided_before(within: str, expe
 @pytest.mark.parametrize(("released", "expected"), [(4, False), (5, True), (6, True)])
 def test_what_was_released_before_the_server_was_caught_may_not_be_reaped(released: Instant, *, expected: bool) -> None:
     """A server that was caught at 5 saw what had arrived before; a release in that tick may have come after."""
-    story = FaultStory().acquire(3)
+    story = Story().acquire(3)
     if released == 4:
-        story.at(4).release().at(5).caught(9)
+        story.at(4).release().at(5).pause(9, "reaping")
     else:
-        story.at(5).caught(9).at(released).release()
+        story.at(5).pause(9, "reaping").at(released).release()
 
     assert story.at(20).attempt("failed").account().may_reap(LIFE, 9) is expected
 
 
 def test_who_was_caught_as_it_was_about_to_reap_one_had_decided_on_no_other() -> None:
     """The pause excuses the reap that follows it, and no reap of another worker."""
-    story = FaultStory()
+    story = Story()
     story.started(1)
-    story.acquire(5).at(5).caught(9).at(7).release().at(9)
+    story.acquire(5).at(5).pause(9, "reaping").at(7).release().at(9)
     story.add(Attempted, 1, 0, "worker 1", "reaped")
 
     assert may(story.account(), 6, 7, 8, 9) == [True, True, False, False]
@@ -290,7 +261,7 @@ def test_who_was_caught_as_it_was_about_to_reap_one_had_decided_on_no_other() ->
 
 def test_who_was_caught_before_the_expiration_decided_nothing() -> None:
     """A server that was caught before a timer was due cannot have decided to reap for it."""
-    account = FaultStory().acquire(5).at(4).caught(9).at(7).release().at(20).attempt("failed").account()
+    account = Story().acquire(5).at(4).pause(9, "reaping").at(7).release().at(20).attempt("failed").account()
 
     assert may(account, 6, 7, 8, 9) == [True, True, False, False]
 
@@ -299,10 +270,10 @@ def test_who_was_caught_before_the_expiration_decided_nothing() -> None:
 def test_a_pause_at_the_resume_puts_off_the_reap_that_was_decided(next_pause: Instant, last: Instant) -> None:
     """Where another pause covers the resume, a decided reap may come at its end; not where it begins later."""
     account = (
-        FaultStory()
+        Story()
         .acquire(5)
         .at(5)
-        .caught(9)
+        .pause(9, "reaping")
         .at(6)
         .release()
         .at(next_pause)
@@ -317,21 +288,21 @@ def test_a_pause_at_the_resume_puts_off_the_reap_that_was_decided(next_pause: In
 
 def test_a_crash_ends_the_pause() -> None:
     """A server that was killed within a pause is absent from then on as one that is dead, until the next start."""
-    account = FaultStory().at(2).pause(9).at(5).crash().at(6).start().account()
+    account = Story().at(2).pause(9).at(5).crash().at(6).start().account()
 
     assert (account.pauses, account.stops, account.crashes) == ([(2, 5)], [(5, 6)], [5])
 
 
 def test_a_crash_before_or_after_a_pause_leaves_it_as_it_is() -> None:
     """A pause is cut by the first crash within it alone."""
-    account = FaultStory().at(1).crash().start().at(2).pause(5).at(6).crash().start().at(7).pause(9).account()
+    account = Story().at(1).crash().start().at(2).pause(5).at(6).crash().start().at(7).pause(9).account()
 
     assert (account.pauses, account.stops) == ([(2, 5), (7, 9)], [(1, 1), (6, 6)])
 
 
 def test_who_was_killed_as_it_was_about_to_reap_reaps_no_more() -> None:
     """What a server had decided ends with it."""
-    story = FaultStory().acquire(5).at(5).caught(9).at(6).release().at(7).crash().start()
+    story = Story().acquire(5).at(5).pause(9, "reaping").at(6).release().at(7).crash().start()
     account = story.at(20).attempt("failed").account()
 
     assert may(account, 6, 7, 8) == [True, True, False]
@@ -344,7 +315,7 @@ def test_who_was_killed_as_it_was_about_to_reap_reaps_no_more() -> None:
 @pytest.mark.parametrize(("crashed", "expected"), [(2, [("s0", 8)]), (3, []), (4, []), (7, []), (8, [("s0", 7)])])
 def test_a_crash_forgets_what_had_arrived(crashed: Instant, expected: list[tuple[str, Instant]]) -> None:
     """A crash between the arrival at 3 and the latest instant at 7 forgives the reap; the start is at 8."""
-    story = FaultStory(Contract(restart="guards-again"))
+    story = Story(Contract(restart="guards-again"))
     story.at(2)
     if crashed == 2:
         story.crash()
@@ -357,19 +328,19 @@ def test_a_crash_forgets_what_had_arrived(crashed: Instant, expected: list[tuple
 
 def test_a_stop_forgets_nothing_where_timers_are_guarded_again() -> None:
     """The same story with a stop in the place of the crash owes the reap at the start."""
-    assert owed(FaultStory().at(3).acquire(7).at(4).stop().at(8).start().account()) == [("s0", 8)]
+    assert owed(Story().at(3).acquire(7).at(4).stop().at(8).start().account()) == [("s0", 8)]
 
 
 def test_a_dead_server_that_is_not_started_again_owes_nothing() -> None:
     """What arrives after the last server died is never owed."""
-    account = FaultStory().at(3).crash().at(4).acquire(5).account()
+    account = Story().at(3).crash().at(4).acquire(5).account()
 
     assert (owed(account), account.stops) == ([], [(3, math.inf)])
 
 
 def test_nothing_is_promised_for_what_was_forgotten() -> None:
     """The latest instant for what a crash has forgotten is never; it may be reaped all the same."""
-    account = FaultStory().acquire(5).at(3).crash().start().account()
+    account = Story().acquire(5).at(3).crash().start().account()
     (guard,) = account.guards[LIFE]
 
     assert (account.latest_reap(guard), account.may_reap(LIFE, 5)) == (math.inf, True)
@@ -381,7 +352,7 @@ def test_nothing_is_promised_for_what_was_forgotten() -> None:
 @pytest.mark.parametrize(("stepped", "window"), [(1, (10, 15)), (2, (10, 15)), (4, (10, 15)), (5, (15, 15))])
 def test_a_step_on_the_way_puts_the_permission_before_the_debt(stepped: Instant, window: tuple[int, int]) -> None:
     """What was on its way from 1 to 4 when the wall clock stepped may be reaped by one hand, and must by the other."""
-    story = FaultStory()
+    story = Story()
     request = story.at(1).sent(0, "s0", 15)
     if stepped <= 4:
         story.at(stepped).step(5).at(4).arrived(request)
@@ -397,14 +368,14 @@ def test_a_step_on_the_way_puts_the_permission_before_the_debt(stepped: Instant,
 @pytest.mark.parametrize(("stepped", "due"), [(4, 10), (6, 10), (7, 15)])
 def test_what_waits_in_a_pause_is_on_its_way(stepped: Instant, due: Instant) -> None:
     """What arrived at 1 in a pause until 6 may be due by a step up to the resume, and by none after it."""
-    account = FaultStory().at(1).pause(6).acquire(15).at(stepped).step(5).account()
+    account = Story().at(1).pause(6).acquire(15).at(stepped).step(5).account()
 
     assert guards(account) == {LIFE: [Guard(LIFE, "s0", 1, due, latest=15)]}
 
 
 def test_what_waits_for_a_server_that_is_never_started_is_on_its_way_to_the_end() -> None:
     """A step up to the end of the run can count for what nobody has registered."""
-    account = FaultStory().stop().at(1).acquire(60).at(50).step(5).account(end=50)
+    account = Story().stop().at(1).acquire(60).at(50).step(5).account(end=50)
 
     assert guards(account) == {LIFE: [Guard(LIFE, "s0", 1, 55, latest=60)]}
 
@@ -418,34 +389,34 @@ def test_what_waits_for_a_server_that_is_never_started_is_on_its_way_to_the_end(
 )
 def test_a_retry_is_granted_its_time_from_when_the_server_is_back(begin: Instant, until: Instant, by: Instant) -> None:
     """After a failure at 5 a retry is owed 3 ticks later, from the end of a pause that covers it; and so at the end."""
-    account = FaultStory(Contract(retry_within=3)).at(begin).pause(until).account()
+    account = Story(Contract(retry_within=3)).at(begin).pause(until).account()
 
     assert account.latest_retry(5) == by
 
 
 def test_a_retry_is_owed_as_exactly_as_instants_are_known() -> None:
     """Where an instant is known to 2 ticks, a retry is owed 2 ticks later."""
-    assert FaultStory(Contract(retry_within=3, transit=2)).account().latest_retry(5) == 10
+    assert Story(Contract(retry_within=3, transit=2)).account().latest_retry(5) == 10
 
 
 @pytest.mark.parametrize(("since", "until", "expected"), [(4, 8, False), (5, 8, True), (6, 8, True)])
 def test_a_timer_stands_from_when_it_is_due(since: Instant, until: Instant, *, expected: bool) -> None:
     """A life stands to be reaped from the expiration on, not a tick before."""
-    assert FaultStory().acquire(5).account().stands(LIFE, since, until) is expected
+    assert Story().acquire(5).account().stands(LIFE, since, until) is expected
 
 
 @pytest.mark.parametrize(("since", "expected"), [(5, False), (6, True), (7, True)])
 def test_a_timer_stands_from_when_it_arrived(since: Instant, *, expected: bool) -> None:
     """A life stands to be reaped from the arrival on of what was due before."""
-    assert FaultStory().at(6).acquire(5).account().stands(LIFE, since, 9) is expected
+    assert Story().at(6).acquire(5).account().stands(LIFE, since, 9) is expected
 
 
 @pytest.mark.parametrize(("at", "expected"), [(7, False), (8, False), (9, True)])
 def test_a_timer_stands_until_something_ends_it(at: Instant, *, expected: bool) -> None:
     """A release, a death of any kind, a crash of the server: from 5 to 8 it stands where that comes a tick later."""
-    released = FaultStory().acquire(5).at(at).release().account()
-    reaped = FaultStory().acquire(5).at(at).attempt("reaped").account()
-    crashed = FaultStory().acquire(5).at(at).crash().account()
+    released = Story().acquire(5).at(at).release().account()
+    reaped = Story().acquire(5).at(at).attempt("reaped").account()
+    crashed = Story().acquire(5).at(at).crash().account()
 
     assert [account.stands(LIFE, 5, 8) for account in (released, reaped, crashed)] == [expected] * 3
 
@@ -453,19 +424,19 @@ def test_a_timer_stands_until_something_ends_it(at: Instant, *, expected: bool) 
 @pytest.mark.parametrize(("end", "expected"), [(7, False), (8, True), (9, True)])
 def test_a_timer_stands_as_long_as_the_run_lasts(end: Instant, *, expected: bool) -> None:
     """Of what comes after the run nothing is known."""
-    assert FaultStory().acquire(5).account(end).stands(LIFE, 5, 8) is expected
+    assert Story().acquire(5).account(end).stands(LIFE, 5, 8) is expected
 
 
 def test_a_crash_before_the_arrival_takes_no_timer() -> None:
     """A crash takes only what had arrived; and who holds nothing does not stand."""
-    account = FaultStory().at(1).crash().start().at(2).acquire(5).account()
+    account = Story().at(1).crash().start().at(2).acquire(5).account()
 
-    assert (account.stands(LIFE, 5, 8), FaultStory().account().stands(LIFE, 5, 8)) == (True, False)
+    assert (account.stands(LIFE, 5, 8), Story().account().stands(LIFE, 5, 8)) == (True, False)
 
 
 def test_one_timer_that_stands_is_enough() -> None:
     """Where one scope was released and another was not, the worker stands."""
-    assert FaultStory().acquire(5).acquire(5, "s1").at(6).release().account().stands(LIFE, 5, 8)
+    assert Story().acquire(5).acquire(5, "s1").at(6).release().account().stands(LIFE, 5, 8)
 
 
 # Pids that were armed again
@@ -479,7 +450,7 @@ def last_attempt(account: Account) -> Attempted:
 @pytest.mark.parametrize(("contract", "expected"), [(BY_PID, True), (Contract(), False)])
 def test_a_pid_is_armed_again_by_a_later_request(contract: Contract, *, expected: bool) -> None:
     """A timer that arrives after an attempt, in its tick, arms the pid again where only the pid is known."""
-    account = FaultStory(contract).acquire(5).at(5).attempt("reaped").acquire(9).account()
+    account = Story(contract).acquire(5).at(5).attempt("reaped").acquire(9).account()
 
     assert account.armed_again(LIFE, last_attempt(account)) is expected
 
@@ -487,7 +458,7 @@ def test_a_pid_is_armed_again_by_a_later_request(contract: Contract, *, expected
 @pytest.mark.parametrize("request_", [5, None], ids=["acquire", "release"])
 def test_a_pid_is_not_armed_again_by_an_earlier_request_or_a_release(request_: Instant | None) -> None:
     """What arrived before the attempt, and what arms nothing, does not arm a pid again."""
-    story = FaultStory(BY_PID).acquire(5).at(5)
+    story = Story(BY_PID).acquire(5).at(5)
     if request_ is not None:
         story.acquire(request_)
     story.attempt("reaped")
@@ -500,9 +471,9 @@ def test_a_pid_is_not_armed_again_by_an_earlier_request_or_a_release(request_: I
 
 def test_a_pid_is_armed_again_by_who_bears_it_next() -> None:
     """A request of the next bearer arms the pid; one of somebody else does not."""
-    story = FaultStory(BY_PID).acquire(5).at(5).attempt("reaped").at(6).reuse()
+    story = Story(BY_PID).acquire(5).at(5).attempt("reaped").at(6).reuse()
     account = story.at(7).acquire(9, worker=1).account()
-    other = FaultStory(BY_PID).acquire(5).at(5).attempt("reaped")
+    other = Story(BY_PID).acquire(5).at(5).attempt("reaped")
     other.started(1)
     stranger = other.acquire(9, worker=1).account()
 
@@ -518,7 +489,7 @@ def test_what_arrived_while_the_server_was_caught_arms_after_its_reap(
     within: str, attempted: Instant, *, expected: bool
 ) -> None:
     """What arrived while a server was caught before a reap is registered after it, and arms the pid again."""
-    story = FaultStory(BY_PID).acquire(5).at(5).caught(9, within).at(7).acquire(8)
+    story = Story(BY_PID).acquire(5).at(5).pause(9, within).at(7).acquire(8)
     account = story.at(attempted).attempt("reaped").account()
 
     assert account.armed_again(LIFE, last_attempt(account)) is expected
@@ -526,13 +497,13 @@ def test_what_arrived_while_the_server_was_caught_arms_after_its_reap(
 
 def test_what_arrived_before_the_server_was_caught_was_there() -> None:
     """What arrived in the tick in which a server was caught, but before, does not arm after its reap."""
-    account = FaultStory(BY_PID).at(5).acquire(5).caught(9).at(9).attempt("reaped").account()
+    account = Story(BY_PID).at(5).acquire(5).pause(9, "reaping").at(9).attempt("reaped").account()
 
     assert account.armed_again(LIFE, last_attempt(account)) is False
 
 
 def test_the_position_of_an_event_is_its_own() -> None:
     """Two events that are equal have each their own place in the record."""
-    account = FaultStory().acquire(5).at(5).attempt("failed").attempt("failed").account()
+    account = Story().acquire(5).at(5).attempt("failed").attempt("failed").account()
 
     assert [account.position(attempt) for attempt in account.record.of(Attempted)] == [3, 4]

@@ -24,7 +24,7 @@ from timersim.lab.schedule import Schedule
 SCHEDULE = Schedule([Acquire(0, "s0", after=5), PauseServer(6, gap=3), Release(0, "s0", gap=1)])
 KEYS_OF_A_RUN = [
     *("backend", "seed", "examples", "operations", "seconds", "reaps", "kills"),
-    *("exercised", "goals", "violations", "known"),
+    *("exercised", "goals", "unreached", "violations", "known", "no_longer"),
 ]
 KEYS_OF_A_VIOLATION = {"invariants", "schedule", "operations", "faults", "examples", "timeline", "replay"}
 
@@ -45,6 +45,8 @@ def test_a_finding_is_told_as_a_person_reads_it() -> None:
     assert finding(replay="timersim replay here").to_text() == "\n".join(
         [
             "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
+            "  rule: Nobody is reaped for timers that were all released, or re-armed, by",
+            "    requests that arrived before the reap.",
             "  found after 17 schedules, 11 operations shrunk to 3; fault needed: PauseServer",
             "  Schedule([",
             '      Acquire(0, "s0", after=5),',
@@ -121,6 +123,7 @@ def test_a_finding_is_an_object_of_json() -> None:
         "operations": 3,
         "faults": ["PauseServer"],
         "examples": 17,
+        "within": "",
         "headline": "release-wins: worker 0 was reaped at t=9, but had released by t=4 (due t=5)",
         "timeline": [
             "  t  worker 0        wire     server",
@@ -133,7 +136,7 @@ def test_a_finding_is_an_object_of_json() -> None:
         ],
         "replay": "timersim replay here",
     }
-    assert found.keys() - {"headline"} == KEYS_OF_A_VIOLATION
+    assert found.keys() - {"headline", "within"} == KEYS_OF_A_VIOLATION
 
 
 def test_what_was_not_seen_again_has_an_empty_timeline_in_json() -> None:
@@ -159,7 +162,7 @@ def test_a_report_counts_what_its_runs_did() -> None:
     assert simulated.goals == {
         **dict.fromkeys(GOALS, 0),
         "several workers due at once": 1,
-        "a timer due when it arrives": 1,
+        "an expiration equal to now": 1,
     }  # fmt: skip
     assert (simulated.worst_lateness, simulated.allowed_lateness) == (0, 0)
     assert simulated.seen == set()
@@ -200,6 +203,8 @@ def test_what_is_broken_is_what_was_found_and_not_known() -> None:
 def test_a_report_is_an_object_of_json() -> None:
     """In JSON a report has the keys that are documented, in their order, and is JSON."""
     report = Report("memory", 7, seconds=1.23456, findings=[finding()], known=[finding("right-set")])
+    report.reachable = ["a release before the expiration", "a timer re-armed"]
+    report.exempt = {"right-set": "so", "reaped-once": "so"}
     report.count(run(SCHEDULE, SimulatedBackend()), is_real=False)
     written = report.to_object()
 
@@ -212,10 +217,12 @@ def test_a_report_is_an_object_of_json() -> None:
         "seconds": 1.235,
         "reaps": 0,
         "kills": 0,
-        "exercised": {**dict.fromkeys(INVARIANTS, 0), "nothing-left": 1},
+        "exercised": {**dict.fromkeys(INVARIANTS, 0), "nothing-left": 1, "watchdog-survives": 1, "conservation": 4},
         "goals": {**dict.fromkeys(GOALS, 0), "a release before the expiration": 1},
+        "unreached": ["a timer re-armed"],
         "violations": [finding().to_object()],
         "known": [finding("right-set").to_object()],
+        "no_longer": ["reaped-once"],
     }
     assert json.loads(json.dumps({"runs": [written]})) == {"runs": [written]}
 

@@ -1,6 +1,7 @@
 """Schedules: values that are Python and JSON at once."""
 
 import copy
+import itertools
 import json
 import pickle
 from dataclasses import FrozenInstanceError
@@ -280,3 +281,47 @@ def test_an_operation_alone_becomes_an_object_of_json() -> None:
         ("after", 5),
         ("gap", 0),
     ]
+
+
+# Without some of it
+
+
+def instants(schedule: Schedule) -> list[tuple[int, Operation]]:
+    """Returns when each operation happens, and the operation itself without its gap."""
+    at = itertools.accumulate(operation.gap for operation in schedule)
+    return [(instant, operation.but(gap=0)) for instant, operation in zip(at, schedule, strict=True)]
+
+
+close = st.lists(operations.map(lambda operation: operation.but(gap=operation.gap % 1000)), max_size=6).map(Schedule)
+
+
+@given(close, st.sets(st.sampled_from([Acquire, Release, Crash, PauseServer, StopServer, StartServer, Exit])))
+def test_what_remains_happens_when_it_did(schedule: Schedule, kinds: set[type[Operation]]) -> None:
+    """Without some of its operations the others of a schedule happen at the same instants, in the same order."""
+    kept = [(at, each) for at, each in instants(schedule) if type(each) not in kinds]
+
+    assert instants(schedule.without(lambda operation: type(operation) in kinds)) == kept
+
+
+@given(schedules)
+def test_without_nothing_a_schedule_is_the_same(schedule: Schedule) -> None:
+    """Nothing left out gives the same schedule, all left out an empty one."""
+    assert schedule.without(lambda _: False) == schedule
+    assert schedule.without(lambda _: True) == Schedule()
+
+
+def test_a_gap_that_no_operation_can_have_is_refused() -> None:
+    """Where the gaps of what is left out add up to more than there can be, that is an error."""
+    schedule = Schedule([PauseServer(1, gap=10**9), Exit(0, gap=1)])
+
+    with pytest.raises(ScheduleError, match="gap is a whole number of at most 1,000,000,000"):
+        schedule.without(lambda operation: isinstance(operation, PauseServer))
+
+
+def test_the_gaps_of_what_is_left_out_add_up() -> None:
+    """The gaps of several operations that are left out go to the next one that stays."""
+    schedule = Schedule([PauseServer(2, gap=3), PauseServer(2, gap=4), Exit(0, gap=5), Exit(1, gap=1), PauseServer(1)])
+
+    assert schedule.without(lambda operation: isinstance(operation, PauseServer)) == Schedule(
+        [Exit(0, gap=12), Exit(1, gap=1)]
+    )

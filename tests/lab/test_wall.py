@@ -167,7 +167,84 @@ def test_a_step_does_not_end_a_drift(registered: Instant, expected: Window) -> N
     assert window([WallDrifts(10, 100), sent(15), WallStepped(20, 5)], registered) == expected
 
 
-# How far behind
+# When it shows an instant
+
+
+def crossings(expiration: Instant, *events: Event, since: Instant = 0) -> Window:
+    """Returns when the wall clock comes to an expiration for the first time, and for the last."""
+    return WallHand(events).crossings(expiration, since)
+
+
+@pytest.mark.parametrize(("since", "at"), [(0, 60), (59, 60), (60, 60), (61, 61)])
+def test_a_wall_clock_that_never_moves_comes_to_an_instant_then(since: Instant, at: Instant) -> None:
+    """Without a step it comes to an expiration at that instant, or is past it already."""
+    assert crossings(60, since=since) == (at, at)
+
+
+@pytest.mark.parametrize(("expiration", "at"), [(9, 9), (10, 10), (11, 10), (14, 10), (15, 10), (16, 11), (60, 55)])
+def test_a_step_forward_comes_to_all_that_it_passes(expiration: Instant, at: Instant) -> None:
+    """A step across an expiration comes to it at once; what lies beyond comes as much earlier."""
+    assert crossings(expiration, WallStepped(10, 5)) == (at, at)
+
+
+@pytest.mark.parametrize(
+    ("expiration", "both"), [(4, (4, 4)), (5, (5, 5)), (6, (6, 11)), (9, (9, 14)), (10, (10, 15)), (11, (16, 16))]
+)
+def test_a_step_back_comes_to_what_it_passes_again(expiration: Instant, both: Window) -> None:
+    """What a step back passes comes a second time; what comes before it is past for good."""
+    assert crossings(expiration, WallStepped(10, -5)) == both
+
+
+@pytest.mark.parametrize(
+    ("since", "both"), [(7, (8, 13)), (8, (8, 13)), (10, (10, 13)), (11, (13, 13)), (13, (13, 13)), (14, (14, 14))]
+)
+def test_what_was_before_does_not_count(since: Instant, both: Window) -> None:
+    """What was shown before the request arrived is not shown to it."""
+    assert crossings(8, WallStepped(10, -5), since=since) == both
+
+
+@pytest.mark.parametrize(
+    ("expiration", "both"),
+    [
+        *((11, (10, 10)), (12, (10, 10)), (13, (10, 13)), (15, (10, 15))),
+        *((16, (11, 16)), (17, (12, 17)), (18, (18, 18))),
+    ],
+)
+def test_a_step_forward_and_back(expiration: Instant, both: Window) -> None:
+    """What a step forward came to, and one back took away, comes twice; what it left past is past."""
+    assert crossings(expiration, WallStepped(10, 5), WallStepped(12, -5)) == both
+
+
+def test_of_several_steps_back_the_last_says_when_it_comes_for_good() -> None:
+    """An expiration that is passed three times comes first and last."""
+    assert crossings(8, WallStepped(10, -5), WallStepped(14, -5)) == (8, 18)
+    assert crossings(8, WallStepped(10, -5), WallStepped(14, -5), since=10) == (10, 18)
+
+
+def test_steps_at_one_instant_are_passed_through() -> None:
+    """Two steps at one instant show what lies between them, as a server that looks just then sees it."""
+    assert crossings(12, WallStepped(10, 5), WallStepped(10, -5)) == (10, 12)
+
+
+@pytest.mark.parametrize(
+    ("expiration", "drift", "at"),
+    [(10, 1000, 10), (11, 1000, 10.5), (30, 1000, 20), (30, -500, 50), (10, -500, 10), (9, -500, 9)],
+)
+def test_a_drift_brings_what_comes_after_it_forward_or_puts_it_off(
+    expiration: Instant, drift: int, at: Instant
+) -> None:
+    """A clock that gains comes to an expiration earlier, one that loses later, within the doubt about drifts."""
+    assert crossings(expiration, WallDrifts(10, drift)) == doubtful(at, at)
+
+
+def test_a_drift_goes_on_from_where_a_step_has_put_it() -> None:
+    """A step in a drift moves the clock, which goes on drifting; the end of the drift leaves it ahead."""
+    drift, step, end = WallDrifts(10, 1000), WallStepped(20, -5), WallDrifts(30, 0)
+
+    assert crossings(29, drift, step) == doubtful(19.5, 22)
+    assert crossings(45, drift, end) == doubtful(30 - 2.5, 30 - 2.5)
+    assert crossings(60, drift, end) == doubtful(40, 40)
+    assert crossings(60, drift, end, since=45) == doubtful(45, 45)
 
 
 # In a run

@@ -68,6 +68,8 @@ class Schedule(Sequence[Operation]):
     def without(self, is_left_out: Callable[[Operation], bool]) -> "Schedule":
         """Returns it without some of its operations; the others happen when they did.
 
+        Raises ScheduleError where that takes a gap that no operation can have.
+
         >>> from timersim.lab import Acquire, PauseServer
         >>> schedule = Schedule([PauseServer(2, gap=3), Acquire(0, "load", after=5, gap=1)])
         >>> schedule.without(lambda operation: isinstance(operation, PauseServer))

@@ -16,7 +16,7 @@ from timersim.lab.operations import (
     StopServer,
 )
 from timersim.lab.oracle import Account, Duty, Guard
-from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed, ServerPaused
+from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed, numbered
 from timersim.lab.timeline import at_text
 
 
@@ -38,12 +38,14 @@ def reap_spares_the_rest(account: Account) -> Cases:
 @invariant(Harm.SPARES_THE_HUNG, situation=made_by(FailReap, RaiseInReap, SlowReap, Stall))
 def no_head_of_line(account: Account) -> Cases:
     """Who is hung is reaped in time, where another one will not die, takes long to, or is stuck while it sends."""
-    stuck = [event for event in account.record.of(Meddled) if event.fault == "stalled"]
-    slow = [event for event in account.record.of(ServerPaused) if event.within == "reaping"]
+    requests = numbered(account.record.events)
+    stalls = [(requests[e.request].worker, e.at) for e in account.record.of(Meddled) if e.fault == "stalled"]
+    slow = [(life[0], begin) for life, absences in account.caught.items() for begin, _ in absences]
 
     def is_held_up(duty: Duty) -> bool:
-        held_up = [*_others(account, duty, "failed", "raised"), *stuck, *slow]
-        return any(is_between(duty, event.at) for event in held_up)
+        held_up = [at for worker, at in [*stalls, *slow] if worker != duty.guard.life[0]]
+        failures = [attempt.at for attempt in _others(account, duty, "failed", "raised")]
+        return any(is_between(duty, at) for at in [*held_up, *failures])
 
     return owed(account, is_held_up)
 

@@ -1,5 +1,6 @@
 """Who is reaped, and when: nobody who is healthy, nobody else, nobody twice."""
 
+import math
 from collections.abc import Iterator
 
 from timersim.lab.invariants.registry import Breach, Cases, Harm, invariant, made_by
@@ -60,7 +61,7 @@ def wall_steps_do_not_matter(account: Account) -> Cases:
     for guard in account.all_guards if steps else ():
         registered, death = account.resume(guard.arrived), account.deaths.get(guard.life)
         reaped = death.at if death is not None and death.how == "reaped" else None
-        by = min(account.latest_reap(guard), guard.superseded) if reaped is None else reaped
+        by = min(account.latest_reap(guard), guard.superseded, math.inf if reaped is None else reaped)
         step = next((event for event in steps if registered < event.at <= by), None)
         if step is None or not guard.is_sure:
             continue

@@ -59,9 +59,10 @@ def poison_contained(account: Account) -> Cases:
 
 @invariant(Harm.SPARES_THE_HUNG)
 def acquire_means_armed(account: Account) -> Cases:
-    """On a sequenced wire: what was acquired is in the table once that is answered, and what was released is not."""
+    """On a sequenced wire: what is answered was armed, or disarmed, and what is refused has left no timer."""
     if account.contract.order != "sequence":
         return
+    yield from _refused(account)
     requests = numbered(account.record.events)
     last: dict[Life, int] = {}
     for answer in account.record.ledger:
@@ -78,6 +79,16 @@ def acquire_means_armed(account: Account) -> Cases:
             continue
         sentence = f"worker {life[0]} was answered at {at_text(answer.at)}, and its {request.scope} was {found} armed"
         yield Breach(answer.at, None, sentence, f"MUST NOT answer before the {said}")
+
+
+def _refused(account: Account) -> Cases:
+    """Yields the acquires that were answered with a reason: none has armed a timer."""
+    refused = {entry.request for entry in account.record.ledger if isinstance(entry, Answered) and entry.reason}
+    for made in account.registrations:
+        for key, request in sorted(made.latest.items()) if refused else ():
+            if request.request in refused and request.expiration is not None:
+                is_left = key in made.after and key not in made.before
+                yield _breach(made, key, "was refused, and armed", "MUST NOT be armed") if is_left else None
 
 
 @invariant(Harm.LEAVES_THINGS_BEHIND, is_general=True)
