@@ -24,7 +24,8 @@ class ServerError(TypeError):
 def make_server(server: ServerMaker, world: Any) -> Any:
     """Calls `server` for `world`; raises ServerError where it, or what it returns, is no server.
 
-    A class is called as `server(queue, max_interval)`, with `clock` and `reaper` where its constructor has them.
+    A class is called as `server(queue, max_interval)`, or with what the world's wire has for it, and with `clock` and
+    `reaper` where its constructor has them.
     """
     name = getattr(server, "__qualname__", repr(server))
     if not callable(server):
@@ -41,12 +42,13 @@ def make_server(server: ServerMaker, world: Any) -> Any:
 def _construct(server: type, name: str, world: Any) -> Any:
     signature = _signature(server, name)
     queue = getattr(world, "mp_queue", None) or world.queue
+    given = getattr(world, "arguments", None) or {"queue": queue, "max_interval": world.max_interval}
     offered = {"clock": world.clock, "reaper": world.reap}
     accepted = {key: value for key, value in offered.items() if key in signature.parameters}
     try:
-        signature.bind(queue, world.max_interval, **accepted)
+        signature.bind(*given.values(), **accepted)
     except TypeError as error:
-        call = ", ".join(["queue", "max_interval", *(f"{key}=…" for key in accepted)])
+        call = ", ".join([*given, *(f"{key}=…" for key in accepted)])
         raise ServerError(
             f"{name}{signature} can't be called as {name}({call}): {error}; give a function server(world) that makes it"
         ) from None
@@ -54,9 +56,9 @@ def _construct(server: type, name: str, world: Any) -> Any:
         methods = ", ".join(sorted(server.__abstractmethods__))  # type: ignore[attr-defined]  # an abstract class has them
         raise ServerError(f"{name} is no server: it lacks {methods}")
     try:
-        return server(queue, world.max_interval, **accepted)
+        return server(*given.values(), **accepted)
     except (Exception, SystemExit) as error:
-        raise ServerError(f"{name}(queue, max_interval) raised {type(error).__name__}: {error}") from error
+        raise ServerError(f"{name}({', '.join(given)}) raised {type(error).__name__}: {error}") from error
 
 
 def _call(server: ServerMaker, name: str, world: Any) -> Any:

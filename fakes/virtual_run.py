@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,7 @@ class VirtualRun(World):
         *,
         queue: Any,
         mp_queue: Any = None,
+        arguments: Mapping[str, Any] | None = None,
         end: Callable[[int], bool],
         leaves_zombies: bool,
         reap: Callable[[Any], bool] | None = None,
@@ -59,6 +60,7 @@ class VirtualRun(World):
             clock=clock,
             queue=queue,
             mp_queue=mp_queue,
+            arguments=arguments,
             reap=reap or self.workers.reap,
             kernel=RunKernel(self.workers),
             kill=self.workers.kill,
@@ -72,7 +74,7 @@ class VirtualRun(World):
         """Makes and starts the server; at the end of the block stops it and records what is left of it."""
         with self.seat.seat(server, modules) as seated:
             try:
-                self.table.watch(seated)
+                self._watch(seated)
                 self.server.begin(seated)
                 yield
                 self.server.finish(self.seat.max_interval * STOP_LIMIT)
@@ -118,8 +120,12 @@ class VirtualRun(World):
     def _make(self, group: TaskGroup) -> Server:
         """Makes the next server, where one has crashed."""
         server = self.seat.make(group)
-        self.table.watch(server)
+        self._watch(server)
         return server
+
+    def _watch(self, server: Server) -> None:
+        """Is called with each server of the run before it starts."""
+        self.table.watch(server)
 
     def _number(self, request: Any) -> int | None:
         """Returns the number of a request in the record; None for a message that is none."""

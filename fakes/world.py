@@ -1,6 +1,6 @@
 """A simulated world: one watchdog in virtual time, with its queue and its clients."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,8 @@ class SimulatedWorld:
     """What a server is made in: `clock`, `queue`, `max_interval` and `reap(worker_id)`.
 
     `queue` is a `RequestQueue`: `size()`, and `get(n, timeout)` for up to n requests. With real workers `mp_queue` is
-    the same as a `multiprocessing.Queue` has it.
+    the same as a `multiprocessing.Queue` has it; over a FIFO or a socket there is no `queue`, and `arguments` are what
+    the constructor of timersim's own server takes first, by name, the path among them.
 
     `reap` is the simulated kernel's hand: what the server's own `os.kill`, `scancel` or pod deletion would have
     done; `kernel` is what a `ProcessReaper` of the server's own asks instead of the machine's. `server` is the watchdog
@@ -31,6 +32,7 @@ class SimulatedWorld:
         clock: VirtualClock | None = None,
         queue: Any = None,
         mp_queue: Any = None,
+        arguments: Mapping[str, Any] | None = None,
         reap: Callable[[Any], bool] | None = None,
         kill: Callable[[int, int], None] | None = None,
         kernel: Kernel | None = None,
@@ -39,6 +41,7 @@ class SimulatedWorld:
         self.story = Story(self.clock)
         self.queue = queue or ToldRequestQueue(self.story)
         self.mp_queue = mp_queue
+        self.arguments = arguments
         self.max_interval = max_interval
         self.reap = reap or self.story.reap
         self.kill = kill or (lambda pid, number: None)

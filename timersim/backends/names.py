@@ -13,10 +13,10 @@ from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
-EXAMPLES = {"memory": 1000, "local": 200, "torch-local": 200}
+EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "torch-local": 200}
 """Every backend, with the number of schedules of a run by default."""
 
-DEFAULTS = ("memory", "local")
+DEFAULTS = ("memory", "local", "file")
 """The backends that are checked without a choice: timersim's own."""
 
 
@@ -63,7 +63,7 @@ def default_names(server: str | None = None, without: str | None = None) -> tupl
     """Returns the backends that are checked without a choice; BackendError for a safeguard that there is not.
 
     >>> default_names(without="reap-once"), default_names(without="heed-the-sequence")
-    (('memory', 'local'), ('memory',))
+    (('memory', 'local', 'file'), ('memory',))
     """
     if server is not None:
         return ("memory",)
@@ -154,21 +154,24 @@ def load_server(name: str) -> Any:
     return value
 
 
-def _timersim_backend(name: str, maker: Any, *, pin: bool, **options: Any) -> Backend:
+def _timersim_backend(name: Any, maker: Any, *, pin: bool, **options: Any) -> Backend:
     if name == "memory":
         from timersim.fakes.backend import SimulatedBackend
 
         return SimulatedBackend(maker, **options)
     from timersim.backends.process import ProcessBackend
 
-    return ProcessBackend("local", server=maker, pin=pin, **options)
+    return ProcessBackend(name, server=maker, pin=pin, **options)
 
 
 def _own_server(name: str) -> type[TableTimerServer]:
-    from timersim.local_timer import LocalTimerServer
     from timersim.memory_timer import MemoryTimerServer
 
-    return MemoryTimerServer if name == "memory" else LocalTimerServer
+    if name == "memory":
+        return MemoryTimerServer
+    from timersim.backends.process import WIRES
+
+    return WIRES[name].server
 
 
 def _ablated(name: str, safeguard: str, *, pin: bool, **options: Any) -> Backend:

@@ -1,19 +1,19 @@
 """The process backend: real worker processes, really killed, while time is virtual."""
 
-import math
 import os
 import signal
 import sys
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from timersim.backends.mp_wire import QueueFace, QueueWire
+from timersim.backends.file_wire import FileWire
+from timersim.backends.local_wire import LocalWire
 from timersim.backends.pool import Pool, PoolError, Worker
+from timersim.backends.wire import Call, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
-from timersim.fakes.servers import ServerMaker
+from timersim.fakes.servers import Server, ServerMaker
 from timersim.fakes.virtual_run import VirtualRun
 from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.contract import Contract
@@ -21,11 +21,12 @@ from timersim.lab.experiment import Backend, World
 from timersim.lab.operations import PLAIN, Operation
 from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
-from timersim.local_timer import LocalTimerServer, MultiprocessingRequestQueue
 from timersim.reaper import ProcessReaper
 
-if TYPE_CHECKING:
-    from timersim.api import TimerRequest
+Transport = Literal["local", "file"]
+
+WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire}
+"""What connects the workers to the server, by its name."""
 
 
 class UnsupportedSystemError(RuntimeError):
@@ -36,10 +37,12 @@ class ProcessBackend(Backend):
     """Runs a server in virtual time against real worker processes: a tick is a virtual second.
 
     A timer of an hour expires at once; the SIGKILL is real, and the death is seen by a pidfd. Workers come from a
-    pool and are used again, so a run costs one fork for each death. `server` is what `SimulatedBackend` takes, or a
-    class with the constructor of `LocalTimerServer`; its world's `mp_queue` is a face of the
-    `multiprocessing.Queue` into which the workers put, its `queue` the same as requests. `contract` is what it
-    promises; `close` ends the processes. With `pin` this process and the workers share one core until then, on
+    pool and are used again, so a run costs one fork for each death.
+
+    `transport` is over what they send: "local" (a `multiprocessing.Queue`) or "file" (a FIFO). `server` is a class with
+    the constructor of timersim's own one there, or a callable `server(world)`. With "local" its world's `mp_queue` is
+    a face of the queue, and its `queue` the same as requests; with others its `arguments` have the path. `contract` is
+    what it promises; `close` ends the processes. With `pin` this process and the workers share one core until then, on
     which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
 
     >>> from timersim.lab import Acquire, Schedule, run
@@ -53,9 +56,9 @@ class ProcessBackend(Backend):
 
     def __init__(
         self,
-        transport: Literal["local"] = "local",
+        transport: Transport = "local",
         *,
-        server: ServerMaker = LocalTimerServer,
+        server: ServerMaker | None = None,
         contract: Contract | None = None,
         max_interval: int = MAX_INTERVAL,
         patch: Sequence[str] | None = None,
@@ -63,25 +66,27 @@ class ProcessBackend(Backend):
         name: str | None = None,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
-        if transport != "local":
-            raise ValueError(f"the transport is local: transport={transport!r}")
+        if transport not in WIRES:
+            raise ValueError(f"the transport is {' or '.join(WIRES)}: transport={transport!r}")
         if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
             raise UnsupportedSystemError(
                 f"real processes in virtual time need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
             )
+        kind = WIRES[transport]
         self.name = name or transport
-        self.server = server
+        self.server: ServerMaker = server or kind.server
         self.max_interval = max_interval
         self.operations: frozenset[type[Operation]] = frozenset(PLAIN)
-        is_ours = isinstance(server, type) and issubclass(server, LocalTimerServer)
-        self.contract = contract or Contract(reap_within=0 if is_ours else max_interval)
+        is_ours = isinstance(self.server, type) and issubclass(self.server, kind.server)
+        self.contract = contract or kind.contract(is_ours=is_ours, max_interval=max_interval)
         self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None
         self._spec = spec or spec_of(
-            transport, server, LocalTimerServer, contract=contract, max_interval=max_interval, patch=patch
+            transport, self.server, kind.server, contract=contract, max_interval=max_interval, patch=patch
         )
-        self._wire: QueueWire | None = None
+        self._kind = kind
+        self._wire: Wire | None = None
         self._pool: Pool | None = None
 
     def __repr__(self) -> str:
@@ -98,7 +103,7 @@ class ProcessBackend(Backend):
                 self._cores = os.sched_getaffinity(0)
                 os.sched_setaffinity(0, {min(self._cores)})
             try:
-                self._wire = QueueWire()
+                self._wire = self._kind()
                 self._pool = Pool(*self._wire.to_pass())
                 for worker in [self._pool.take() for _ in range(3)]:
                     self._pool.give_back(worker)
@@ -138,27 +143,25 @@ class ProcessBackend(Backend):
 class _ProcessRun(VirtualRun):
     """A run with real workers. While one of them owes an answer, time stands still."""
 
-    def __init__(self, max_interval: int, pool: Pool, wire: QueueWire) -> None:
+    def __init__(self, max_interval: int, pool: Pool, wire: Wire) -> None:
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock)
-        self._face = QueueFace(clock)
-        queue = MultiprocessingRequestQueue(self._face, clock=clock)  # type: ignore[arg-type]  # the face of one
+        self._line = line = wire.line(clock, max_interval)
         super().__init__(
             max_interval,
             clock,
-            queue=queue,
-            mp_queue=self._face,
+            queue=line.queue,
+            mp_queue=line.mp_queue,
+            arguments=line.arguments,
             end=self._kill,
             leaves_zombies=False,
             reap=self._reaper,
         )
         self._reaper.record = self.workers.reap
+        line.attach(self.recorder, self.table)
         self._pool = pool
-        self._wire = wire
         self._processes: dict[int, Worker] = {}
-        self._under_way: defaultdict[int, deque[int]] = defaultdict(deque)
-        self._delivered: dict[int, tuple[int, TimerRequest]] = {}
-        clock.spawn(self._pump, name="pump")
+        self._servers: list[Server] = []
 
     def start(self, worker: int) -> None:
         process = self._pool.take()
@@ -204,34 +207,23 @@ class _ProcessRun(VirtualRun):
             self.recorder.add(Left, "a process that nobody waits for")
 
     def untie(self) -> None:
-        """Gives the descriptors back by which the run told its workers apart."""
+        """Gives back the descriptors by which the run told its workers apart, and those of a server that was cut short."""
         self._reaper.close()
+        for server in self._servers:
+            if (close := getattr(getattr(server, "_request_queue", None), "close", None)) is not None:
+                close()
+
+    def _watch(self, server: Server) -> None:
+        super()._watch(server)
+        self._servers.append(server)
 
     def _number(self, request: Any) -> int | None:
-        number, _ = self._delivered.get(id(request), (None, request))
-        return number
+        return self._line.number(request)
 
     def _send(self, worker: int, scope: str, expiration: float | None, *command: Any) -> None:
-        """Has the worker send a request, and lets it arrive."""
-        process = self._processes[worker]
-        self._under_way[process.pid].append(self.recorder.sent(worker, scope, expiration))
-        with self.clock.hold(f"worker {worker}: {command[0]}"):
-            process.send(*command)
-            self.clock.wait_readable([process.commands.fileno()], math.inf)
-            if not process.answer():
-                raise PoolError(f"worker {worker} ended when told to {command[0]}")
-            self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
-        self._wire.pass_lock()
-
-    def _pump(self) -> None:
-        """Reads the wire as soon as something is there."""
-        while True:
-            self.clock.wait_readable([self._wire.fileno()], math.inf)
-            for request in self._wire.read():
-                number = self._under_way[request.worker_id].popleft()
-                self._delivered[id(request)] = number, request
-                self.recorder.arrived(number)
-                self._face.deliver(request)
+        """Has the worker make a call that sends a request."""
+        number = self.recorder.sent(worker, scope, expiration)
+        self._line.make(Call(worker, self._processes[worker], number, command))
 
     def _kill(self, worker: int) -> bool:
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""
@@ -243,8 +235,7 @@ class _ProcessRun(VirtualRun):
     def _see_dead(self, worker: int, expected: int) -> None:
         """Waits for the worker's end, takes its exit status and holds it against the expected one."""
         process = self._processes.pop(worker)
-        with self.clock.hold(f"worker {worker}: death"):
-            self.clock.wait_readable([process.pidfd], math.inf)
+        wait_for(process.pidfd, f"worker {worker}: death")
         status = self._pool.bury(process)
         if status != expected:
             raise PoolError(f"worker {worker} ended with status {status}, not {expected}")

@@ -3,9 +3,11 @@
 It is started by path with `python -I -S`, and imports next to nothing: a fork costs what the forked process has
 mapped. Its first message is the pickled queue over which the workers send. It serves one socket, whose end
 ends it and every worker: the death of the process that started it leaves nobody behind.
+What is pickled is the queue, or ("file", path).
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
-status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered), exit, crash.
+status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered: done, or raised
+where the call raised for want of a server), exit, crash.
 """
 
 import ctypes
@@ -14,6 +16,7 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 MESSAGE_LIMIT = 65_536
@@ -27,7 +30,7 @@ LIBC = ctypes.CDLL(None)
 
 def serve(control: socket.socket) -> None:
     """Serves requests until the other end is closed, then ends every worker."""
-    client = _client(pickle.loads(control.recv(MESSAGE_LIMIT)))
+    client = _client(pickle.loads(control.recv(MESSAGE_LIMIT)))  # imported once, before the forks
     control.send(b"ready")
     workers: set[int] = set()
     while True:
@@ -49,19 +52,26 @@ def serve(control: socket.socket) -> None:
         os.waitpid(pid, 0)
 
 
-def _client(queue: Any) -> Any:
-    from timersim.local_timer import LocalTimerClient
+def _client(wire: Any) -> Callable[[socket.socket], Any]:
+    """Returns what makes a worker's client, given the socket over which it gets its commands."""
+    if not isinstance(wire, tuple):
+        from timersim.local_timer import LocalTimerClient
 
-    return LocalTimerClient(queue)
+        return lambda commands: LocalTimerClient(wire)
+    from timersim.backends.calling import CallClock
+    from timersim.file_based_local_timer import FileTimerClient
+
+    return lambda commands: FileTimerClient(wire[1], clock=CallClock(commands))
 
 
-def _fork(control: socket.socket, fd: int, client: Any) -> int:
+def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any]) -> int:
     zygote = os.getpid()
     pid = os.fork()
     if pid == 0:
         control.close()
         _die_with(zygote)
-        _work(socket.socket(fileno=fd), client)
+        commands = socket.socket(fileno=fd)
+        _work(commands, client(commands))
         sys.exit(0)
     os.close(fd)
     return pid
@@ -72,15 +82,16 @@ def _work(commands: socket.socket, client: Any) -> None:
     commands.send(b"ready")
     while message := commands.recv(MESSAGE_LIMIT):
         command, *arguments = pickle.loads(message)
-        if command == "acquire":
-            client.acquire(*arguments)
-        elif command == "release":
-            client.release(*arguments)
-        elif command == "exit":
+        if command == "exit":
             return
-        else:
+        if command == "crash":
             os._exit(1)
-        commands.send(b"done")
+        try:
+            getattr(client, command)(*arguments)
+        except (ConnectionError, RuntimeError):
+            commands.send(b"raised")
+        else:
+            commands.send(b"done")
     os._exit(0)
 
 
