@@ -9,6 +9,7 @@ import stat
 import struct
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timersim.clock import Clock
 from timersim.descriptor_queue import DescriptorRequestQueue
@@ -16,6 +17,9 @@ from timersim.incarnation import Incarnation, start_ticks
 from timersim.refusals import Refusals
 from timersim.sequenced_server import SequencedRequest
 from timersim.socket_packets import LONGEST_PACKET, Kind, answer_packet, read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BACKLOG = 1_024
 """How many connections may wait to be accepted, and how many packets of one are read in one go."""
@@ -68,6 +72,8 @@ class SocketRequestQueue(DescriptorRequestQueue):
     def __init__(self, path: str, *, clock: Clock | None = None) -> None:
         super().__init__(clock=clock)
         self.path = path
+        self.connect: Callable[[socket.socket], SocketConnection] = SocketConnection
+        """What makes a connection of an accepted socket: a laboratory listens in on its own."""
         self._listener: socket.socket | None = None
         self._epoll: select.epoll | None = None
         self._connections: dict[int, SocketConnection] = {}
@@ -158,7 +164,7 @@ class SocketRequestQueue(DescriptorRequestQueue):
                 epoll.unregister(listener)  # one that can't be served would be readable all the time
                 self._deaf_until = self._clock.monotonic() + DEAF_INTERVAL
                 return
-            connection = self._connections[accepted.fileno()] = SocketConnection(accepted)
+            connection = self._connections[accepted.fileno()] = self.connect(accepted)
             epoll.register(accepted, select.EPOLLIN)
             self._hear(connection)
             if len(self._connections) > self._most:

@@ -13,10 +13,10 @@ from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
-EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "torch-local": 200}
+EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "socket": 200, "torch-local": 200}
 """Every backend, with the number of schedules of a run by default."""
 
-DEFAULTS = ("memory", "local", "file")
+DEFAULTS = ("memory", "local", "file", "socket")
 """The backends that are checked without a choice: timersim's own."""
 
 
@@ -63,7 +63,7 @@ def default_names(server: str | None = None, without: str | None = None) -> tupl
     """Returns the backends that are checked without a choice; BackendError for a safeguard that there is not.
 
     >>> default_names(without="reap-once"), default_names(without="heed-the-sequence")
-    (('memory', 'local', 'file'), ('memory',))
+    (('memory', 'local', 'file', 'socket'), ('memory', 'socket'))
     """
     if server is not None:
         return ("memory",)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from timersim.backends.file_wire import FileWire
 from timersim.backends.local_wire import LocalWire
 from timersim.backends.pool import Pool, PoolError, Worker
+from timersim.backends.socket_wire import SocketWire
 from timersim.backends.wire import Call, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
@@ -23,9 +24,9 @@ from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.reaper import ProcessReaper
 
-Transport = Literal["local", "file"]
+Transport = Literal["local", "file", "socket"]
 
-WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire}
+WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire, "socket": SocketWire}
 """What connects the workers to the server, by its name."""
 
 
@@ -39,10 +40,11 @@ class ProcessBackend(Backend):
     A timer of an hour expires at once; the SIGKILL is real, and the death is seen by a pidfd. Workers come from a
     pool and are used again, so a run costs one fork for each death.
 
-    `transport` is over what they send: "local" (a `multiprocessing.Queue`) or "file" (a FIFO). `server` is a class with
-    the constructor of timersim's own one there, or a callable `server(world)`. With "local" its world's `mp_queue` is
-    a face of the queue, and its `queue` the same as requests; with others its `arguments` have the path. `contract` is
-    what it promises; `close` ends the processes. With `pin` this process and the workers share one core until then, on
+    `transport` is over what they send: "local" (a `multiprocessing.Queue`), "file" (a FIFO) or "socket". `server` is a
+    class with the constructor of timersim's own one there, or a callable `server(world)`. With "local" its world's
+    `mp_queue` is a face of the queue, and its `queue` the same as requests; with the others its world's `arguments`
+    have the path. On a socket it is a `SocketTimerServer`, or a subclass. `contract` is what it promises; `close` ends
+    the processes. With `pin` this process and the workers share one core until then, on
     which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
 
     >>> from timersim.lab import Acquire, Schedule, run
@@ -158,7 +160,7 @@ class _ProcessRun(VirtualRun):
             reap=self._reaper,
         )
         self._reaper.record = self.workers.reap
-        line.attach(self.recorder, self.table)
+        line.attach(self.recorder, self.table, lambda worker: self.returned(worker))
         self._pool = pool
         self._processes: dict[int, Worker] = {}
         self._servers: list[Server] = []
@@ -167,6 +169,9 @@ class _ProcessRun(VirtualRun):
         process = self._pool.take()
         self._processes[worker] = process
         self.workers.start(worker, process.pid)
+
+    def is_calling(self, worker: int) -> bool:
+        return worker in self._processes and self._line.is_calling(self._processes[worker])
 
     def acquire(self, worker: int, scope: str, after: int) -> None:
         self._send(worker, scope, self.recorder.now() + after, "acquire", scope, self.clock.time() + after)
@@ -200,6 +205,11 @@ class _ProcessRun(VirtualRun):
     def end(self) -> None:
         """Takes the survivors back, and records who is left of the dead."""
         for worker, process in self._processes.items():
+            if self._line.is_calling(process):
+                process.signal(signal.SIGKILL)  # the server has failed, and will never answer
+                wait_for(process.pidfd, f"worker {worker}: death")
+                self._pool.bury(process)
+                continue
             if self.recorder.paused(worker):
                 process.signal(signal.SIGCONT)
             self._pool.give_back(process)
@@ -207,7 +217,7 @@ class _ProcessRun(VirtualRun):
             self.recorder.add(Left, "a process that nobody waits for")
 
     def untie(self) -> None:
-        """Gives back the descriptors by which the run told its workers apart, and those of a server that was cut short."""
+        """Gives back the descriptors by which the run told its workers apart, and those of servers cut short."""
         self._reaper.close()
         for server in self._servers:
             if (close := getattr(getattr(server, "_request_queue", None), "close", None)) is not None:
@@ -215,6 +225,7 @@ class _ProcessRun(VirtualRun):
 
     def _watch(self, server: Server) -> None:
         super()._watch(server)
+        self._line.watch(server)
         self._servers.append(server)
 
     def _number(self, request: Any) -> int | None:
@@ -235,6 +246,7 @@ class _ProcessRun(VirtualRun):
     def _see_dead(self, worker: int, expected: int) -> None:
         """Waits for the worker's end, takes its exit status and holds it against the expected one."""
         process = self._processes.pop(worker)
+        self._line.forget(process)
         wait_for(process.pidfd, f"worker {worker}: death")
         status = self._pool.bury(process)
         if status != expected:

@@ -4,7 +4,7 @@ import select
 import weakref
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -13,6 +13,7 @@ from typing import Any
 
 from timersim.backends.pool import PoolError, Worker
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.servers import Server
 from timersim.fakes.table_watch import TableWatch
 from timersim.fakes.waiting import HOLD_LIMIT, HoldTimeout
 from timersim.lab.contract import Contract
@@ -67,13 +68,25 @@ class Line:
         self.clock = clock
         self.recorder: Recorder
         self.table: TableWatch
+        self.returned: Callable[[int], None]
         self._arrived: defaultdict[tuple[int, str], list[Call]] = defaultdict(list)
         self._numbers: dict[int, tuple[int, Any]] = {}
 
-    def attach(self, recorder: Recorder, table: TableWatch) -> None:
-        """Says where the run records, and what sees the server's table."""
+    def attach(self, recorder: Recorder, table: TableWatch, returned: Callable[[int], None]) -> None:
+        """Says where the run records, what sees the server's table, and whom to tell of a call that returned late."""
         self.recorder = recorder
         self.table = table
+        self.returned = returned
+
+    def watch(self, server: Server) -> None:
+        """Is told of each server of the run before it starts."""
+
+    def is_calling(self, process: Worker) -> bool:
+        """Returns whether a worker is in a call that has not returned."""
+        return False
+
+    def forget(self, process: Worker) -> None:
+        """Is told of a worker that has died."""
 
     def make(self, call: Call) -> None:
         """Has a worker make a call; returns when what the worker does about it at this instant is done."""

@@ -3,14 +3,15 @@
 It is started by path with `python -I -S`, and imports next to nothing: a fork costs what the forked process has
 mapped. Its first message is the pickled queue over which the workers send. It serves one socket, whose end
 ends it and every worker: the death of the process that started it leaves nobody behind.
-What is pickled is the queue, or ("file", path).
+What is pickled is the queue, or ("file", path) or ("socket", path).
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
 status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered: done, or raised
-where the call raised for want of a server), exit, crash.
+where the call raised for want of a server; before that by what `CallClock` says), exit, crash.
 """
 
 import ctypes
+import math
 import os
 import pickle
 import signal
@@ -59,9 +60,15 @@ def _client(wire: Any) -> Callable[[socket.socket], Any]:
 
         return lambda commands: LocalTimerClient(wire)
     from timersim.backends.calling import CallClock
-    from timersim.file_based_local_timer import FileTimerClient
 
-    return lambda commands: FileTimerClient(wire[1], clock=CallClock(commands))
+    transport, path = wire
+    if transport == "file":
+        from timersim.file_based_local_timer import FileTimerClient
+
+        return lambda commands: FileTimerClient(path, clock=CallClock(commands))
+    from timersim.socket_timer import SocketTimerClient
+
+    return lambda commands: SocketTimerClient(path, clock=CallClock(commands), answer_within=math.inf)
 
 
 def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any]) -> int:

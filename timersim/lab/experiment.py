@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -67,6 +67,12 @@ class World(ABC):
     """
 
     recorder: Recorder
+    returned: Callable[[int], None] = staticmethod(lambda worker: None)
+    """Is told of a worker whose call has returned later than it was made; the experiment sets it."""
+
+    def is_calling(self, worker: int) -> bool:
+        """Returns whether the worker is in a call that has not returned: what it is to do waits until it has."""
+        return False
 
     @abstractmethod
     def advance(self, ticks: Instant) -> None:
@@ -166,9 +172,10 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
             world.advance(operation.gap)
             conductor.perform(operation)
         world.advance(0)
-        conductor.skip_kept(schedule.workers)
+        conductor.skip_kept(worker for worker in schedule.workers if not world.is_calling(worker))
         while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
+        conductor.skip_kept(schedule.workers)
         world.recorder.add(Ended)
     events, ledger = world.recorder.events, world.recorder.ledger
     record = Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec, ledger=ledger)
@@ -199,10 +206,14 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
 
 
 class _Conductor:
-    """Performs operations on a world: skips what cannot be, and keeps what a paused worker does until it resumes."""
+    """Performs operations on a world: skips what cannot be, and keeps what a paused worker does until it resumes.
+
+    So it does with what a worker is to do that is in a call, until the call returns.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        world.returned = self._go_on
         self._kept: defaultdict[int, deque[Operation]] = defaultdict(deque)
 
     def perform(self, operation: Operation) -> None:
@@ -220,9 +231,7 @@ class _Conductor:
                 self._world.start(worker)
             case Resume(worker) if recorder.paused(worker):
                 self._world.resume(worker)
-                kept = self._kept.pop(worker, deque())
-                for each in kept:
-                    self.perform(each)
+                self._go_on(worker)
             case Crash(worker, "sigkill") if recorder.alive(worker):
                 self._world.crash(worker, "sigkill")
                 self.skip_kept([worker])
@@ -234,12 +243,17 @@ class _Conductor:
             case PauseInPass() | CrashServer() | RestartServer() | StepWall() | Suspend() | Drift() | Tie():
                 self._world.inject(operation)
             case _ if isinstance(operation, _OF_A_WORKER) and recorder.alive(operation.worker):
-                if recorder.paused(operation.worker):
+                if recorder.paused(operation.worker) or self._world.is_calling(operation.worker):
                     self._kept[operation.worker].append(operation)
                 else:
                     self._perform_in_worker(operation)
             case _:
                 recorder.add(Skipped, operation)
+
+    def _go_on(self, worker: int) -> None:
+        """Performs what was kept of a worker, as far as it comes now."""
+        for each in self._kept.pop(worker, deque()):
+            self.perform(each)
 
     def skip_kept(self, workers: Iterable[int]) -> None:
         """Records as skipped what these workers will not come to any more."""
