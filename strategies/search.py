@@ -112,7 +112,8 @@ class _Search:
         self._vocabulary = _vocabulary(backend)
         self._report = Report(backend.name, seed, backend_spec=backend.spec, exempt=backend.contract.exempt)
         kinds, contract = self._vocabulary.kinds, backend.contract
-        self._report.reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
+        reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
+        self._report.reachable = [name for name in reachable if name not in backend.seldom]
         self._catches: dict[str, _Catch] = {}
         self._began = time.monotonic()
         self._ends = None if time_limit is None else self._began + time_limit

@@ -3,7 +3,7 @@
 import pickle
 from typing import Any
 
-from timersim.backends.wire import Line, PrivatePath, Wire
+from timersim.backends.wire import REFUSED_WHILE_STOPPED, Line, PrivatePath, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab.contract import Contract
@@ -17,6 +17,7 @@ class FileWire(Wire):
     """
 
     server = FileTimerServer
+    seldom = REFUSED_WHILE_STOPPED
 
     def __init__(self) -> None:
         self._place = PrivatePath("fifo")

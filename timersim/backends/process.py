@@ -81,6 +81,7 @@ class ProcessBackend(Backend):
         self.operations: frozenset[type[Operation]] = frozenset(PLAIN)
         is_ours = isinstance(self.server, type) and issubclass(self.server, kind.server)
         self.contract = contract or kind.contract(is_ours=is_ours, max_interval=max_interval)
+        self.seldom = kind.seldom
         self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None

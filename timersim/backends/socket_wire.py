@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from timersim.backends.pool import PoolError, Worker
-from timersim.backends.wire import Call, Line, PrivatePath, Wire
+from timersim.backends.wire import REFUSED_WHILE_STOPPED, Call, Line, PrivatePath, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server, ServerError
 from timersim.fakes.waiting import HoldTimeout
@@ -25,6 +25,7 @@ class SocketWire(Wire):
     """
 
     server = SocketTimerServer
+    seldom = REFUSED_WHILE_STOPPED
 
     def __init__(self) -> None:
         self._place = PrivatePath("socket")

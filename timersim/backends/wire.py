@@ -20,6 +20,11 @@ from timersim.lab.contract import Contract
 from timersim.lab.record import Meddled, Recorder
 from timersim.table_server import TableTimerServer
 
+REFUSED_WHILE_STOPPED = frozenset(
+    {"a release or re-arm at the expiration", "release, re-arm and expiration at one instant"}
+)
+"""The goals for which mostly a server is stopped: seldom reached where it can't be sent anything then."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -122,6 +127,8 @@ class Wire(ABC):
 
     server: type[TableTimerServer]
     """timersim's own server on it."""
+    seldom: frozenset[str] = frozenset()
+    """The goals to which it seldom lets a run come."""
 
     @staticmethod
     @abstractmethod

@@ -132,6 +132,8 @@ class Backend(ABC):
     """The operations that it can carry out."""
     is_real: bool = False
     """Whether its workers are real processes, really killed."""
+    seldom: frozenset[str] = frozenset()
+    """The goals to which its wire seldom lets a run come: a search does not miss them."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[World]:
