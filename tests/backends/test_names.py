@@ -19,10 +19,16 @@ from timersim.memory_timer import MemoryTimerServer
     [
         {"name": "memory"},
         {"name": "local"},
+        {"name": "file"},
+        {"name": "socket"},
         {"name": "memory", "without": "reap-once"},
         {"name": "memory", "without": "heed-the-sequence"},
         {"name": "memory", "without": "reap-once", "max_interval": 30},
         {"name": "local", "without": "reap-once"},
+        {"name": "file", "without": "reap-once", "max_interval": 30},
+        {"name": "socket", "without": "heed-the-sequence"},
+        {"name": "file", "server": "timersim.file_based_local_timer:FileTimerServer"},
+        {"name": "socket", "server": "timersim.socket_timer:SocketTimerServer", "contract": {"reap_within": 30}},
         {"name": "memory", "server": "timersim.memory_timer:MemoryTimerServer"},
         {
             "name": "memory",
@@ -42,7 +48,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"name": "pigeon"}, "there is no backend 'pigeon'; there are memory, local, torch-local"),
+        ({"name": "pigeon"}, "there is no backend 'pigeon'; there are memory, local, file, socket, torch-local"),
         (
             {"name": "memory", "without": "luck"},
             "there is no safeguard 'luck'; timersim check --ablations lists them",
@@ -103,12 +109,12 @@ def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, Any], se
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        ({}, ("memory", "local")),
-        ({"without": "reap-once"}, ("memory", "local")),
-        ({"without": "heed-the-sequence"}, ("memory",)),
+        ({}, ("memory", "local", "file", "socket")),
+        ({"without": "reap-once"}, ("memory", "local", "file", "socket")),
+        ({"without": "heed-the-sequence"}, ("memory", "socket")),
         ({"without": "spare-the-servers-group"}, ("memory",)),
         ({"without": "signal-incarnations"}, ("memory",)),
-        ({"without": "outlive-a-sender"}, ("memory", "local")),
+        ({"without": "outlive-a-sender"}, ("memory", "local", "file", "socket")),
         ({"server": "a:b"}, ("memory",)),
     ],
 )

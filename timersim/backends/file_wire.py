@@ -3,7 +3,8 @@
 import pickle
 from typing import Any
 
-from timersim.backends.wire import REFUSED_WHILE_STOPPED, Line, PrivatePath, Wire
+from timersim.backends.private_path import PrivatePath
+from timersim.backends.wire import REFUSED_WHILE_STOPPED, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab.contract import Contract

@@ -1,4 +1,4 @@
-"""Leftovers: what this process has more of than before, processes, threads, descriptors, semaphores."""
+"""Leftovers: what this process has more of than before, processes, threads, descriptors, semaphores, directories."""
 
 import gc
 import os
@@ -10,6 +10,8 @@ from multiprocessing.synchronize import SemLock
 from pathlib import Path
 
 import psutil
+
+from timersim.backends.private_path import private_directories
 
 
 @contextmanager
@@ -48,6 +50,8 @@ def _present() -> dict[tuple[str, object], str]:
     for lock in gc.get_objects():
         if issubclass(type(lock), SemLock) and lock._semlock.name is not None:
             present["semaphore", lock._semlock.name] = f"semaphore {lock._semlock.name}"
+    for directory in private_directories():
+        present["directory", directory] = f"directory {directory}"
     return present
 
 

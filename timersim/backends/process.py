@@ -207,15 +207,19 @@ class _ProcessRun(VirtualRun):
         """Takes the survivors back, and records who is left of the dead."""
         for worker, process in self._processes.items():
             if self._line.is_calling(process):
-                process.signal(signal.SIGKILL)  # the server has failed, and will never answer
-                wait_for(process.pidfd, f"worker {worker}: death")
-                self._pool.bury(process)
+                self._end_call(worker, process)
                 continue
             if self.recorder.paused(worker):
                 process.signal(signal.SIGCONT)
             self._pool.give_back(process)
         for _ in self._pool.strays():
             self.recorder.add(Left, "a process that nobody waits for")
+
+    def _end_call(self, worker: int, process: Worker) -> None:
+        """Ends a worker that waits for the answer of a server that has failed."""
+        process.signal(signal.SIGKILL)
+        wait_for(process.pidfd, f"worker {worker}: death")
+        self._pool.bury(process)
 
     def untie(self) -> None:
         """Gives back the descriptors by which the run told its workers apart, and those of servers cut short."""

@@ -7,7 +7,8 @@ from collections import deque
 from typing import Any
 
 from timersim.backends.pool import PoolError, Worker
-from timersim.backends.wire import REFUSED_WHILE_STOPPED, Call, Line, PrivatePath, Wire
+from timersim.backends.private_path import PrivatePath
+from timersim.backends.wire import REFUSED_WHILE_STOPPED, Call, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server, ServerError
 from timersim.fakes.waiting import HoldTimeout

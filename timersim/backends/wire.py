@@ -1,14 +1,10 @@
 """The wire: what connects the real workers of a backend to its server, and what is known of a call on it."""
 
 import select
-import weakref
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 
 from timersim.backends.pool import PoolError, Worker
@@ -146,15 +142,6 @@ class Wire(ABC):
     @abstractmethod
     def close(self) -> None:
         """Gives back what it holds."""
-
-
-class PrivatePath:
-    """A path in a directory of its own, which is gone when this is closed or dropped."""
-
-    def __init__(self, name: str) -> None:
-        directory = mkdtemp(prefix="timersim-")
-        self.path = str(Path(directory) / name)
-        self.close = weakref.finalize(self, rmtree, directory, ignore_errors=True)
 
 
 def wait_for(fd: int, owed: str) -> None:

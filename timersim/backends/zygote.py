@@ -2,7 +2,7 @@
 
 It is started by path with `python -I -S`, and imports next to nothing: a fork costs what the forked process has
 mapped. Its first message is the pickled queue over which the workers send. It serves one socket, whose end
-ends it and every worker: the death of the process that started it leaves nobody behind.
+ends it and every worker: the death of the process that started it leaves nobody and nothing behind.
 What is pickled is the queue, or ("file", path) or ("socket", path).
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
@@ -31,7 +31,8 @@ LIBC = ctypes.CDLL(None)
 
 def serve(control: socket.socket) -> None:
     """Serves requests until the other end is closed, then ends every worker."""
-    client = _client(pickle.loads(control.recv(MESSAGE_LIMIT)))  # imported once, before the forks
+    wire = pickle.loads(control.recv(MESSAGE_LIMIT))
+    client = _client(wire)  # imported once, before the forks
     control.send(b"ready")
     workers: set[int] = set()
     while True:
@@ -51,6 +52,18 @@ def serve(control: socket.socket) -> None:
         os.kill(pid, signal.SIGKILL)
     for pid in workers:
         os.waitpid(pid, 0)
+    if isinstance(wire, tuple):
+        _take_away(wire[1])
+
+
+def _take_away(path: str) -> None:
+    """Takes the FIFO or the socket away, and the directory that was made for it, which who was killed has left."""
+    from contextlib import suppress
+    from pathlib import Path
+
+    with suppress(OSError):
+        Path(path).unlink(missing_ok=True)
+        Path(path).parent.rmdir()
 
 
 def _client(wire: Any) -> Callable[[socket.socket], Any]:

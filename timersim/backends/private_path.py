@@ -1,0 +1,36 @@
+"""A private path: a name in a directory of its own, for a FIFO or a socket, that is gone with what it was made for."""
+
+import os
+import weakref
+from pathlib import Path
+from shutil import rmtree
+from tempfile import gettempdir, mkdtemp
+
+
+class PrivatePath:
+    """A `path` of this name in a new directory, which is gone when this is closed or dropped.
+
+    >>> place = PrivatePath("fifo")
+    >>> place.path in [str(path / "fifo") for path in private_directories()]
+    True
+    >>> place.close(); private_directories()
+    []
+    """
+
+    def __init__(self, name: str) -> None:
+        directory = mkdtemp(prefix=_prefix())
+        self.path = str(Path(directory) / name)
+        self._end = weakref.finalize(self, rmtree, directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Takes the directory away, with what is in it."""
+        self._end()
+
+
+def private_directories() -> list[Path]:
+    """Returns the directories of this process that are there."""
+    return sorted(Path(gettempdir()).glob(f"{_prefix()}*"))
+
+
+def _prefix() -> str:
+    return f"timersim-{os.getpid()}-"
