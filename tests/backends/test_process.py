@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import zip_longest
+from pathlib import Path
 
 import psutil
 import pytest
@@ -339,27 +340,35 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
 
 DRIVER = """
 import signal
+import sys
 import psutil
 from timersim.backends import ProcessBackend
 
-backend = ProcessBackend()
+from timersim.backends.private_path import private_directories
+
+backend = ProcessBackend(sys.argv[1])
 backend.warm()
 zygote = psutil.Process(backend._pool.pid)
+print(*private_directories())
 print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
 signal.pause()
 """
 
 
-def test_a_driver_that_is_killed_leaves_nobody() -> None:
-    """SIGKILL of the process that runs the backend ends the zygote and every worker."""
-    command = [sys.executable, "-c", DRIVER]
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_driver_that_is_killed_leaves_nobody(transport: Transport) -> None:
+    """SIGKILL of the process that runs the backend ends the zygote and every worker, and nothing of it is left."""
+    command = [sys.executable, "-c", DRIVER, transport]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
         assert driver.stdout is not None
+        directories = [Path(path) for path in driver.stdout.readline().split()]
         processes = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        assert [path.is_dir() for path in directories] == [True] * (transport != "local")
         driver.kill()
 
     assert len(processes) == 4
     assert gone_within(processes, LIMIT)
+    assert not any(path.exists() for path in directories)
 
 
 def test_an_unknown_transport_is_refused_by_name() -> None:

@@ -209,19 +209,29 @@ def test_a_worker_that_dies_unseen_in_its_call_ends_the_run_and_leaves_nothing()
     assert left == []
 
 
-def test_a_server_that_never_answers_is_found_and_leaves_nobody_in_a_call() -> None:
-    """A call that nobody answers ends with the run; its worker is killed where the server does not even hang up."""
+class Mute(SocketTimerServer):
+    """A server that answers nobody."""
 
-    class Mute(SocketTimerServer):
-        def register_timers(self, timer_requests: list[Any]) -> None:
-            """Takes no notice."""
+    def register_timers(self, timer_requests: list[Any]) -> None:
+        """Takes no notice."""
 
-        def stop(self) -> None:
-            raise RuntimeError("not now")
 
-    backend = ProcessBackend("socket", server=Mute)
+class MuteToTheEnd(Mute):
+    """A server that answers nobody, and does not even hang up."""
+
+    def stop(self) -> None:
+        raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize(("server", "forks"), [(Mute, 3), (MuteToTheEnd, 4)])
+def test_a_server_that_never_answers_is_found_and_leaves_nobody_in_a_call(server: type, forks: int) -> None:
+    """A call that nobody answers ends when the server hangs up; where it does not the worker ends with the run."""
+    backend = ProcessBackend("socket", server=server)
     with watch_leftovers() as left:
         trace = run(Schedule([Acquire(0, "s0", after=5), Release(0, "s0", gap=1)]), backend)
+        run(Schedule([Start(0), Start(1), Start(2)]), backend)
+        assert backend._pool is not None
+        assert backend._pool.forks == forks
         backend.close()
 
     assert fates(trace) == [(0, 0, "nothing")]
