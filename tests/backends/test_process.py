@@ -14,12 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from timersim.api import TimerRequest
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import make_backend
 from timersim.backends.pool import PoolError
 from timersim.backends.process import Transport
 from timersim.fakes import SimulatedBackend
+from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab import (
     Acquire,
     Crash,
@@ -99,7 +101,7 @@ def test_who_releases_in_time_lives_on_and_is_used_again(backend: ProcessBackend
     assert backend._pool is not None
     forks, children = backend._pool.forks, {child.pid for child in zygote_of(backend).children()}
 
-    assert run(schedule, backend).reaps == []
+    assert [run(schedule, backend).reaps for _ in range(5)] == [[]] * 5
 
     assert backend._pool.forks == forks
     assert {child.pid for child in zygote_of(backend).children()} == children
@@ -133,6 +135,26 @@ def test_the_ledger_numbers_the_requests_of_real_workers(backend: ProcessBackend
     ]
     assert (trace.violations, [entry.refused for entry in entries]) == ([], [0] * 6)
     assert trace.exercised["conservation"] > 0
+
+
+class LosesTheFirst(FileTimerServer):
+    """A server that drops the first of several requests."""
+
+    def _drain(self) -> list[TimerRequest]:
+        requests = super()._drain()
+        return requests[1:] or requests
+
+
+def test_a_request_is_known_by_what_it_says() -> None:
+    """Two that say the same are numbered as they came, and one that is left out by the server is nobody else's."""
+    alike = [Acquire(0, "s0", after=50), Release(0, "s0"), Release(0, "s0")]
+    other = [PauseServer(1, gap=1), Acquire(0, "s0", after=50), Acquire(0, "s0", after=60), Release(0, "s0", gap=2)]
+    with closing(ProcessBackend("file", server=LosesTheFirst)) as backend:
+        trace = run(Schedule([*alike, *other]), backend)
+
+    entries = [entry for entry in trace.ledger if isinstance(entry, Registered)]
+    assert [entry.requests for entry in entries] == [(0,), (1,), (2,), (4,), (5,)]
+    assert [violation.invariant.id for violation in trace.violations] == ["conservation"]
 
 
 def test_each_death_costs_one_fork(backend: ProcessBackend) -> None:
