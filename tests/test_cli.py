@@ -319,7 +319,7 @@ LEAVES = "raise SystemExit(0)"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("check --backend pigeon", "there is no backend 'pigeon'; there are memory, local, torch-local"),
+        ("check --backend pigeon", "there is no backend 'pigeon'; there are memory, local, file, socket, torch-local"),
         *(
             (
                 f"check --ablations {more}",
@@ -467,5 +467,5 @@ def test_the_help_teaches(tmp_path: Path) -> None:
         assert word in top.stdout
     for word in ("MUST NOT", "--figure OUT", ".png or .svg", "Exit status: 0 it holds"):
         assert word in show.stdout
-    for word in ("memory, local, torch-local", "drain-", "--ablations", "--server MODULE:NAME"):
+    for word in ("memory, local, file, socket, torch-local", "drain-", "--ablations", "--server MODULE:NAME"):
         assert word in check.stdout

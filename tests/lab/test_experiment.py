@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 
@@ -220,6 +221,41 @@ def test_what_follows_a_kept_exit_is_skipped_at_the_resume() -> None:
     operations = [Pause(0), Exit(0), Release(0, "s0"), Resume(0, gap=3)]
 
     assert skipped(*operations) == [Skipped(3, Release(0, "s0"))]
+
+
+class CallingWorld(PaperWorld):
+    """A world in which an acquire returns only at t=5."""
+
+    calling: ClassVar[set[int]] = set()
+
+    def acquire(self, worker: int, scope: str, after: int) -> None:
+        super().acquire(worker, scope, after)
+        if self.now < 5:
+            self.calling.add(worker)
+
+    def is_calling(self, worker: int) -> bool:
+        return worker in self.calling
+
+    def advance(self, ticks: Instant) -> None:
+        super().advance(ticks)
+        if self.now >= 5 and self.calling:
+            self.returned(self.calling.pop())
+
+
+def test_what_a_worker_does_after_a_call_happens_when_that_has_returned_in_order() -> None:
+    """Also when that is after the last operation; what comes from outside does not wait."""
+    backend = PaperBackend(world=CallingWorld)
+    schedule = [Acquire(0, "s0", after=9), Release(0, "s0", gap=1), Pause(0), Exit(0), Acquire(1, "s0", after=1, gap=1)]
+    trace = run(Schedule([*schedule, Release(1, "s0"), Crash(1, "sigkill", gap=1)]), backend)
+
+    assert backend.opened[0].calls[2:] == [
+        (0, "acquire", 0, "s0", 9),
+        (2, "acquire", 1, "s0", 1),
+        (3, "crash", 1, "sigkill"),
+        (10, "release", 0, "s0"),
+        (10, "pause", 0),
+    ]
+    assert [(event.at, event.operation) for event in trace.of(Skipped)] == [(3, Release(1, "s0")), (11, Exit(0))]
 
 
 def test_a_kept_pause_keeps_what_is_behind_it() -> None:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -67,8 +67,9 @@ class World(ABC):
     """
 
     recorder: Recorder
-    returned: Callable[[int], None] = staticmethod(lambda worker: None)
-    """Is told of a worker whose call has returned later than it was made; the experiment sets it."""
+
+    def returned(self, worker: int) -> None:  # noqa: B027 - the experiment's to fill
+        """Is called when a worker's call has returned later than it was made; the experiment puts its own here."""
 
     def is_calling(self, worker: int) -> bool:
         """Returns whether the worker is in a call that has not returned: what it is to do waits until it has."""
@@ -215,7 +216,7 @@ class _Conductor:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        world.returned = self._go_on
+        world.returned = self._go_on  # type: ignore[method-assign]  # it is there for that
         self._kept: defaultdict[int, deque[Operation]] = defaultdict(deque)
 
     def perform(self, operation: Operation) -> None:
