@@ -467,5 +467,5 @@ def test_the_help_teaches(tmp_path: Path) -> None:
         assert word in top.stdout
     for word in ("MUST NOT", "--figure OUT", ".png or .svg", "Exit status: 0 it holds"):
         assert word in show.stdout
-    for word in ("memory, local, file, socket, torch-local", "drain-", "--ablations", "--server MODULE:NAME"):
-        assert word in " ".join(check.stdout.split())
+    for word in ("memory, local, file, socket,", "drain-", "--ablations", "--server MODULE:NAME"):
+        assert word in check.stdout
