@@ -2,10 +2,12 @@
 
 import gc
 import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -29,6 +31,7 @@ from timersim.lab import (
     StopServer,
     run,
 )
+from timersim.lab.operations import CRASHES
 from timersim.lab.record import Attempted
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.choices import Vocabulary
@@ -100,18 +103,57 @@ def test_each_death_costs_one_fork(backend: ProcessBackend) -> None:
 
 
 def test_each_way_to_die_is_seen(backend: ProcessBackend) -> None:
-    """An exit, a SIGKILL from outside, os._exit and a reap are four deaths of their own."""
-    trace = run(
-        Schedule([Exit(0), Crash(1, "sigkill"), Crash(2, "exit"), Acquire(3, "s0", after=2)]),
-        backend,
-    )
+    """An exit, each crash and a reap are deaths of their own, each with the status that it has to have."""
+    crashes = [Crash(number, how) for number, how in enumerate(CRASHES, 1)]
+    trace = run(Schedule([Exit(0), *crashes, Acquire(5, "s0", after=2)]), backend)
 
     assert [(death.worker, death.how) for death in trace.deaths] == [
         (0, "exit"),
         (1, "sigkill"),
         (2, "os._exit"),
-        (3, "reaped"),
+        (3, "abort"),
+        (4, "segv"),
+        (5, "reaped"),
     ]
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_a_crash_has_the_same_hash_on_simulated_and_on_real_workers(how: str, backend: ProcessBackend) -> None:
+    """However a worker with a timer crashes, its server does the same for simulated and for real workers."""
+    schedule = Schedule([Acquire(0, "s0", after=5), Crash(0, how, gap=2), Start(0, gap=1), Acquire(0, "s1", after=1)])
+    real, model = run(schedule, backend), run(schedule, SimulatedBackend())
+
+    assert (real.hash, real.violations) == (model.hash, [])
+
+
+CRASHING = """
+from timersim.backends import ProcessBackend
+from timersim.lab import Crash, Schedule, run
+from timersim.lab.operations import CRASHES
+
+backend = ProcessBackend()
+run(Schedule([Crash(number, how) for number, how in enumerate(CRASHES)]), backend)
+backend.close()
+"""
+
+
+def test_a_crash_leaves_no_core_and_no_noise(tmp_path: Path) -> None:
+    """Workers that crash write nothing to the terminal and no core, though their limit and PYTHONFAULTHANDLER allow."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import resource; resource.setrlimit(resource.RLIMIT_CORE, ({hard}, {hard}))\n{CRASHING}",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr, [*tmp_path.iterdir()]) == (b"", b"", [])
 
 
 def test_a_paused_worker_is_stopped_for_real_and_can_be_reaped(backend: ProcessBackend) -> None:

@@ -27,6 +27,9 @@ from timersim.reaper import ProcessReaper
 if TYPE_CHECKING:
     from timersim.api import TimerRequest
 
+CRASH_STATUS = {"sigkill": -signal.SIGKILL, "exit": 1, "abort": -signal.SIGABRT, "segv": -signal.SIGSEGV}
+"""With which status a worker ends, by how it crashes: a signal's number, negative, or an exit code."""
+
 
 class UnsupportedSystemError(RuntimeError):
     """This system lacks what real processes in virtual time need."""
@@ -179,12 +182,10 @@ class _ProcessRun(VirtualRun):
     def crash(self, worker: int, how: str) -> None:
         if how == "sigkill":
             self._processes[worker].signal(signal.SIGKILL)
-            self._see_dead(worker, -signal.SIGKILL)
-            self.recorder.died(worker, "sigkill")
         else:
-            self._processes[worker].send("crash")
-            self._see_dead(worker, 1)
-            self.recorder.died(worker, "os._exit")
+            self._processes[worker].send("crash", how)
+        self._see_dead(worker, CRASH_STATUS[how])
+        self.recorder.crashed(worker, how)
 
     def pause(self, worker: int) -> None:
         self._processes[worker].signal(signal.SIGSTOP)
