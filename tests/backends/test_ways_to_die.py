@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe, forkserver, get_context
 from multiprocessing.connection import Connection
@@ -79,6 +80,12 @@ class Worker(Process):
             self._clock.wait_readable([self.pipe.fileno()], LIMIT)
         assert self.pipe.poll(0)
         return self.pipe.recv()
+
+    def rests(self) -> None:
+        """Waits until it waits for something: it is not on its way into a call any more."""
+        end = time.monotonic() + LIMIT
+        while psutil.Process(self.pid).status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < end
 
     def ends(self) -> int | None:
         """Waits for its end, while the server runs, and returns its status."""
@@ -352,7 +359,7 @@ def test_who_does_not_heed_sigterm_is_killed_after_it(
     bystander.pipe.send("leave")
     worker.pipe.send(way)
     assert (bystander.hear(), worker.hear()) in [("released", "deaf"), ("released", "locked")]
-    job.until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_SLEEPING)  # not on its way into the call
+    worker.rests()
     grace = 1 if transport == "file" else GRACE
     job.clock.advance(AFTER)
     job.clock.advance(grace - 1 / 8)
