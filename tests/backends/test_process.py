@@ -6,8 +6,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,8 +32,11 @@ from timersim.lab import (
     StopServer,
     run,
 )
+from timersim.lab.contract import Contract
+from timersim.lab.experiment import World
 from timersim.lab.operations import CRASHES
 from timersim.lab.record import Attempted
+from timersim.local_timer import LocalTimerServer
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.choices import Vocabulary
 
@@ -266,29 +270,110 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
     backend.close()
 
 
+def kill_and_see_dead(process: psutil.Process) -> None:
+    """Kills a process that may not be our child, and waits for its end and that of its children."""
+    processes = [process, *process.children()]
+    process.kill()
+    assert gone_within(processes, LIMIT)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda world: world.acquire(0, "s1", 5),
+        lambda world: world.exit(0),
+        lambda world: world.crash(0, "sigkill"),
+        lambda world: [world.start(worker) for worker in range(1, 5)],
+        lambda world: world.advance(10),
+        lambda world: None,
+    ],
+    ids=["acquire", "exit", "crash", "start", "reap", "end"],
+)
+@pytest.mark.parametrize("server", [LocalTimerServer, lambda world: ReapsTheDeadToo(world)])
+def test_a_zygote_that_dies_in_a_run_is_named(then: Callable[[World], object], server: Any) -> None:
+    """Whatever was to happen next, a run whose zygote was killed ends with a sentence; the next one is as ever."""
+    backend = ProcessBackend(server=server, contract=Contract())
+
+    def perform() -> None:
+        with backend.open() as world:
+            world.start(0)
+            world.acquire(0, "s0", 5)
+            kill_and_see_dead(zygote_of(backend))
+            then(world)
+
+    with pytest.raises(PoolError, match=r"^the zygote, and every worker with it, ended with status -9$"):
+        perform()
+    assert [reap.at for reap in run(Schedule([Acquire(0, "s0", after=1)]), backend).reaps] == [1]
+    backend.close()
+
+
+class ReapsTheDeadToo(LocalTimerServer):
+    """A server that does not look whether a worker is gone before it reaps it, and goes on when that raises."""
+
+    def __init__(self, world: Any) -> None:
+        super().__init__(world.mp_queue, world.max_interval, clock=world.clock)
+        self._reap = world.reap
+
+    def _reap_worker(self, worker_id: int) -> bool:
+        return bool(self._reap(worker_id))
+
+    def _clear_the_dead(self) -> None:
+        """It knows of none."""
+
+
+@pytest.mark.parametrize("gap", [4, 5])
+def test_a_worker_that_somebody_else_kills_in_a_run_accuses_no_server(gap: int) -> None:
+    """A worker that is killed while its timer runs ends the run with a sentence, also after a reap of another."""
+    backend = ProcessBackend()
+
+    def perform() -> None:
+        with backend.open() as world:
+            for worker in range(2):
+                world.start(worker)
+                world.acquire(worker, "s0", 5 + 10 * worker)
+            pid = world.workers.pid(1)  # type: ignore[attr-defined]  # of a run with real processes
+            world.advance(gap)
+            kill_and_see_dead(psutil.Process(pid))
+            world.advance(20)
+
+    with pytest.raises(PoolError, match=r"^worker 1 was ended by somebody else in the middle of a run$"):
+        perform()
+    assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
+    backend.close()
+
+
 DRIVER = """
-import signal
+import signal, sys
 import psutil
 from timersim.backends import ProcessBackend
 
 backend = ProcessBackend()
 backend.warm()
 zygote = psutil.Process(backend._pool.pid)
-print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
-signal.pause()
+with backend.open() as world:
+    if "run" in sys.argv:
+        for worker in range(3):
+            world.start(worker)
+            world.acquire(worker, "s0", 5 * worker)
+        world.pause(1)
+        world.crash(0, "sigkill")
+        world.start(0)
+    print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
+    signal.pause()
 """
 
 
-def test_a_driver_that_is_killed_leaves_nobody() -> None:
-    """SIGKILL of the process that runs the backend ends the zygote and every worker."""
-    command = [sys.executable, "-c", DRIVER]
+@pytest.mark.parametrize("when", ["warm", "run"])
+def test_a_driver_that_is_killed_leaves_nobody(when: str) -> None:
+    """SIGKILL of the process that runs the backend ends the zygote and every worker, a stopped one too, in a second."""
+    command = [sys.executable, "-c", DRIVER, when]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
         assert driver.stdout is not None
         processes = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
         driver.kill()
 
     assert len(processes) == 4
-    assert gone_within(processes, LIMIT)
+    assert gone_within(processes, 1.0)
 
 
 def test_an_unknown_transport_is_refused_by_name() -> None:

@@ -119,8 +119,11 @@ class ProcessBackend(Backend):
             with world.running(self.server, self._patch):
                 yield world
             world.end()
-        except BaseException:
+        except BaseException as error:
+            status = self._pool.status
             self.close()  # a run that was cut short leaves workers and messages in an unknown state
+            if status is not None and isinstance(error, PoolError):
+                raise PoolError(f"the zygote, and every worker with it, ended with status {status}") from error
             raise
         finally:
             world.untie()
@@ -159,6 +162,7 @@ class _ProcessRun(VirtualRun):
         self._pool = pool
         self._wire = wire
         self._processes: dict[int, Worker] = {}
+        self._lost: PoolError | None = None
         self._under_way: defaultdict[int, deque[int]] = defaultdict(deque)
         self._delivered: dict[int, tuple[int, TimerRequest]] = {}
         clock.spawn(self._pump, name="pump")
@@ -196,8 +200,15 @@ class _ProcessRun(VirtualRun):
         self.recorder.worker_resumed(worker)
 
     def end(self) -> None:
-        """Takes the survivors back, and records who is left of the dead."""
+        """Takes the survivors back, and records who is left of the dead.
+
+        Raises PoolError where somebody else has ended a worker: who lived on in the record was none to reap.
+        """
+        if self._lost is not None:
+            raise self._lost
         for worker, process in self._processes.items():
+            if process.has_ended:
+                raise PoolError(f"worker {worker} was ended by somebody else in the middle of a run")
             if self.recorder.paused(worker):
                 process.signal(signal.SIGCONT)
             self._pool.give_back(process)
@@ -238,7 +249,11 @@ class _ProcessRun(VirtualRun):
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""
         is_gone = self._reaper.kill(self._processes[worker].pid)
         if is_gone:
-            self._see_dead(worker, -signal.SIGKILL)
+            try:
+                self._see_dead(worker, -signal.SIGKILL)
+            except PoolError as error:
+                self._lost = error  # the server whose reap this is may go on all the same
+                raise
         return is_gone
 
     def _see_dead(self, worker: int, expected: int) -> None:
