@@ -289,7 +289,9 @@ def kill_and_see_dead(process: psutil.Process) -> None:
     ],
     ids=["acquire", "exit", "crash", "start", "reap", "end"],
 )
-@pytest.mark.parametrize("server", [LocalTimerServer, lambda world: ReapsTheDeadToo(world)])
+@pytest.mark.parametrize(
+    "server", [LocalTimerServer, lambda world: ReapsTheDeadToo(world)], ids=["ours", "reaps the dead too"]
+)
 def test_a_zygote_that_dies_in_a_run_is_named(then: Callable[[World], object], server: Any) -> None:
     """Whatever was to happen next, a run whose zygote was killed ends with a sentence; the next one is as ever."""
     backend = ProcessBackend(server=server, contract=Contract())
