@@ -5,12 +5,13 @@ mapped. Its first message is the pickled queue over which the workers send. It s
 ends it and every worker: the death of the process that started it leaves nobody behind.
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
-status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered), exit, crash.
+status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered), exit, crash (how).
 """
 
 import ctypes
 import os
 import pickle
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ MESSAGE_LIMIT = 65_536
 """Bytes of the longest message, in either direction."""
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 
 LIBC = ctypes.CDLL(None)
 """Loaded before the forks, each of which would have to load it."""
@@ -79,9 +81,20 @@ def _work(commands: socket.socket, client: Any) -> None:
         elif command == "exit":
             return
         else:
-            os._exit(1)
+            _crash(*arguments)
         commands.send(b"done")
     os._exit(0)
+
+
+def _crash(how: str) -> None:
+    """Dies in this way, without a core: a limit does not keep the kernel from giving one to a program."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    LIBC.prctl(PR_SET_DUMPABLE, 0)
+    if how == "abort":
+        os.abort()
+    elif how == "segv":
+        LIBC.strlen(None)
+    os._exit(1)
 
 
 def _die_with(zygote: int) -> None:
