@@ -60,7 +60,7 @@ class SimulatedRun(VirtualRun):
 
     def crash(self, worker: int, how: str) -> None:
         self._queue.forget(self.workers.pid(worker))
-        self.recorder.died(worker, "sigkill" if how == "sigkill" else "os._exit")
+        self.recorder.crashed(worker, how)
 
     def pause(self, worker: int) -> None:
         self._queue.pause(self.workers.pid(worker))

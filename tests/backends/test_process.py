@@ -2,14 +2,16 @@
 
 import gc
 import os
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -36,6 +38,9 @@ from timersim.lab import (
     StopServer,
     run,
 )
+from timersim.lab.contract import Contract
+from timersim.lab.experiment import World
+from timersim.lab.operations import CRASHES
 from timersim.lab.record import (
     Attempted,
     Event,
@@ -46,6 +51,7 @@ from timersim.lab.record import (
     ServerStarted,
     ServerStopping,
 )
+from timersim.local_timer import LocalTimerServer
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.choices import Vocabulary
 
@@ -169,18 +175,57 @@ def test_each_death_costs_one_fork(backend: ProcessBackend) -> None:
 
 
 def test_each_way_to_die_is_seen(backend: ProcessBackend) -> None:
-    """An exit, a SIGKILL from outside, os._exit and a reap are four deaths of their own."""
-    trace = run(
-        Schedule([Exit(0), Crash(1, "sigkill"), Crash(2, "exit"), Acquire(3, "s0", after=2)]),
-        backend,
-    )
+    """An exit, each crash and a reap are deaths of their own, each with the status that it has to have."""
+    crashes = [Crash(number, how) for number, how in enumerate(CRASHES, 1)]
+    trace = run(Schedule([Exit(0), *crashes, Acquire(5, "s0", after=2)]), backend)
 
     assert [(death.worker, death.how) for death in trace.deaths] == [
         (0, "exit"),
         (1, "sigkill"),
         (2, "os._exit"),
-        (3, "reaped"),
+        (3, "abort"),
+        (4, "segv"),
+        (5, "reaped"),
     ]
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_a_crash_has_the_same_hash_on_simulated_and_on_real_workers(how: str, backend: ProcessBackend) -> None:
+    """However a worker with a timer crashes, its server does the same for simulated and for real workers."""
+    schedule = Schedule([Acquire(0, "s0", after=5), Crash(0, how, gap=2), Start(0, gap=1), Acquire(0, "s1", after=1)])
+    real, model = run(schedule, backend), run(schedule, SimulatedBackend())
+
+    assert (real.hash, real.violations) == (model.hash, [])
+
+
+CRASHING = """
+from timersim.backends import ProcessBackend
+from timersim.lab import Crash, Schedule, run
+from timersim.lab.operations import CRASHES
+
+backend = ProcessBackend()
+run(Schedule([Crash(number, how) for number, how in enumerate(CRASHES)]), backend)
+backend.close()
+"""
+
+
+def test_a_crash_leaves_no_core_and_no_noise(tmp_path: Path) -> None:
+    """Workers that crash write nothing to the terminal and no core, though their limit and PYTHONFAULTHANDLER allow."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import resource; resource.setrlimit(resource.RLIMIT_CORE, ({hard}, {hard}))\n{CRASHING}",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr, [*tmp_path.iterdir()]) == (b"", b"", [])
 
 
 def test_a_paused_worker_is_stopped_for_real_and_can_be_reaped(backend: ProcessBackend) -> None:
@@ -360,6 +405,80 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
     backend.close()
 
 
+def kill_and_see_dead(process: psutil.Process) -> None:
+    """Kills a process that may not be our child, and waits for its end and that of its children."""
+    processes = [process, *process.children()]
+    process.kill()
+    assert gone_within(processes, LIMIT)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda world: world.acquire(0, "s1", 5),
+        lambda world: world.exit(0),
+        lambda world: world.crash(0, "sigkill"),
+        lambda world: [world.start(worker) for worker in range(1, 5)],
+        lambda world: world.advance(10),
+        lambda world: None,
+    ],
+    ids=["acquire", "exit", "crash", "start", "reap", "end"],
+)
+@pytest.mark.parametrize(
+    "server", [LocalTimerServer, lambda world: ReapsTheDeadToo(world)], ids=["ours", "reaps the dead too"]
+)
+def test_a_zygote_that_dies_in_a_run_is_named(then: Callable[[World], object], server: Any) -> None:
+    """Whatever was to happen next, a run whose zygote was killed ends with a sentence; the next one is as ever."""
+    backend = ProcessBackend(server=server, contract=Contract())
+
+    def perform() -> None:
+        with backend.open() as world:
+            world.start(0)
+            world.acquire(0, "s0", 5)
+            kill_and_see_dead(zygote_of(backend))
+            then(world)
+
+    with pytest.raises(PoolError, match=r"^the zygote, and every worker with it, ended with status -9$"):
+        perform()
+    assert [reap.at for reap in run(Schedule([Acquire(0, "s0", after=1)]), backend).reaps] == [1]
+    backend.close()
+
+
+class ReapsTheDeadToo(LocalTimerServer):
+    """A server that does not look whether a worker is gone before it reaps it, and goes on when that raises."""
+
+    def __init__(self, world: Any) -> None:
+        super().__init__(world.mp_queue, world.max_interval, clock=world.clock)
+        self._reap = world.reap
+
+    def _reap_worker(self, worker_id: int) -> bool:
+        return bool(self._reap(worker_id))
+
+    def _clear_the_dead(self) -> None:
+        """It knows of none."""
+
+
+@pytest.mark.parametrize("gap", [4, 5])
+def test_a_worker_that_somebody_else_kills_in_a_run_accuses_no_server(gap: int) -> None:
+    """A worker that is killed while its timer runs ends the run with a sentence, also after a reap of another."""
+    backend = ProcessBackend()
+
+    def perform() -> None:
+        with backend.open() as world:
+            for worker in range(2):
+                world.start(worker)
+                world.acquire(worker, "s0", 5 + 10 * worker)
+            pid = world.workers.pid(1)  # type: ignore[attr-defined]  # of a run with real processes
+            world.advance(gap)
+            kill_and_see_dead(psutil.Process(pid))
+            world.advance(20)
+
+    with pytest.raises(PoolError, match=r"^worker 1 was ended by somebody else in the middle of a run$"):
+        perform()
+    assert run(Schedule([Acquire(0, "s0", after=1)]), backend).violations == []
+    backend.close()
+
+
 DRIVER = """
 import signal
 import sys
@@ -372,15 +491,25 @@ backend = ProcessBackend(sys.argv[1])
 backend.warm()
 zygote = psutil.Process(backend._pool.pid)
 print(*private_directories())
-print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
-signal.pause()
+with backend.open() as world:
+    if "run" in sys.argv:
+        for worker in range(3):
+            world.start(worker)
+            world.acquire(worker, "s0", 5 * worker + 5)
+            world.advance(0)
+        world.pause(1)
+        world.crash(0, "sigkill")
+        world.start(0)
+    print(zygote.pid, *(child.pid for child in zygote.children()), flush=True)
+    signal.pause()
 """
 
 
+@pytest.mark.parametrize("when", ["warm", "run"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_driver_that_is_killed_leaves_nobody(transport: Transport) -> None:
-    """SIGKILL of the process that runs the backend ends the zygote and every worker, and nothing of it is left."""
-    command = [sys.executable, "-c", DRIVER, transport]
+def test_a_driver_that_is_killed_leaves_nobody(when: str, transport: Transport) -> None:
+    """SIGKILL of the process that runs the backend ends all others in a second, a stopped one too; nothing is left."""
+    command = [sys.executable, "-c", DRIVER, transport, when]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
         assert driver.stdout is not None
         directories = [Path(path) for path in driver.stdout.readline().split()]
@@ -389,7 +518,7 @@ def test_a_driver_that_is_killed_leaves_nobody(transport: Transport) -> None:
         driver.kill()
 
     assert len(processes) == 4
-    assert gone_within(processes, LIMIT)
+    assert gone_within(processes, 1.0)
     assert not any(path.exists() for path in directories)
 
 

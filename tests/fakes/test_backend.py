@@ -151,7 +151,13 @@ def test_operations_of_the_dead_are_skipped() -> None:
 
 @pytest.mark.parametrize(
     ("operation", "how"),
-    [(Exit(0, gap=1), "exit"), (Crash(0, "sigkill", gap=1), "sigkill"), (Crash(0, "exit", gap=1), "os._exit")],
+    [
+        (Exit(0, gap=1), "exit"),
+        (Crash(0, "sigkill", gap=1), "sigkill"),
+        (Crash(0, "exit", gap=1), "os._exit"),
+        (Crash(0, "abort", gap=1), "abort"),
+        (Crash(0, "segv", gap=1), "segv"),
+    ],
 )
 def test_a_worker_that_is_gone_is_not_reaped(operation: Exit | Crash, how: str) -> None:
     """However a worker ended, the server finds it gone when its timer is due, and a new life is not touched."""

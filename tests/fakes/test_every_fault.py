@@ -139,6 +139,18 @@ TABLE = [
         INCARNATIONS,
     ),
     Row(
+        Schedule([Acquire(0, "s", after=5), Crash(0, "abort", gap=2)]),
+        ["dead-stay-dead", "nothing-left"],
+        server_without("take-the-gone-for-gone"),
+        INCARNATIONS,
+    ),
+    Row(
+        Schedule([Acquire(0, "s", after=5), Crash(0, "segv", gap=2)]),
+        ["dead-stay-dead", "nothing-left"],
+        server_without("take-the-gone-for-gone"),
+        INCARNATIONS,
+    ),
+    Row(
         Schedule([Acquire(0, "job", after=20), Acquire(0, "job", after=20, gap=4), Pause(0, gap=1), *beating(0)]),
         ["reaped-in-time", "conservation"],
         server_without("trust-the-silent"),

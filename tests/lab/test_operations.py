@@ -37,7 +37,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
 """The least and the most of each field that is a number."""
 
 WORDS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("Crash", "how"): ("sigkill", "exit"),
+    ("Crash", "how"): ("sigkill", "exit", "abort", "segv"),
     ("CrashSending", "at"): ("buffered", "lock held", "half written", "flushed"),
     ("Corrupt", "how"): ("garbage", "nan", "truncated"),
     ("PauseInPass", "at"): ("drained", "reaping", "reaped"),
@@ -252,7 +252,7 @@ def test_each_word_is_taken(name: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "field"), WORDS)
-@pytest.mark.parametrize("value", ["", "segv", "SIGKILL", " exit", 0, None, ["garbage"]], ids=repr)
+@pytest.mark.parametrize("value", ["", "sigterm", "SIGKILL", " exit", 0, None, ["garbage"]], ids=repr)
 def test_another_word_is_refused(name: str, field: str, value: object) -> None:
     """What is none of a field's words is refused, with all of them and the operation."""
     kind = OPERATIONS[name]

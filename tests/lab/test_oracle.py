@@ -137,7 +137,7 @@ def test_what_is_superseded_in_time_is_not_owed(released: Instant, expected: lis
     assert owed(Story(Contract(reap_within=10)).acquire(5).at(released).release().account()) == expected
 
 
-@pytest.mark.parametrize("how", ["exit", "sigkill", "os._exit"])
+@pytest.mark.parametrize("how", ["exit", "sigkill", "os._exit", "abort", "segv"])
 @pytest.mark.parametrize(("died", "expected"), [(14, []), (15, []), (16, [("s0", 15)])])
 def test_a_dead_worker_owes_nothing(how: str, died: Instant, expected: list[tuple[str, Instant]]) -> None:
     """Who died of something else at or before the latest instant need not be reaped; a tick after, it had to be."""

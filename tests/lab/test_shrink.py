@@ -97,6 +97,8 @@ MESSY = Schedule(
         (has(Acquire), Schedule([Acquire(0, "s0", after=0)])),
         (has(PauseServer), Schedule([PauseServer(1)])),
         (has(StopServer), Schedule([StopServer()])),
+        (has(Crash), Schedule([Crash(0, "sigkill")])),
+        (lambda s: any(o == Crash(0, "exit") for o in s) or s == MESSY, Schedule([Crash(0, "exit")])),
         (lambda s: has(Exit)(s) and has(Acquire)(s), Schedule([Acquire(0, "s0", after=0), Exit(0)])),
         (lasts(6), Schedule([StopServer(gap=6)])),
         (

@@ -12,7 +12,9 @@ from timersim.fakes.broken_servers import ABLATIONS, backend_without, without
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.invariants import InvariantViolation
+from timersim.lab.layout import Kind
 from timersim.lab.operations import (
+    CRASHES,
     Acquire,
     Crash,
     Delay,
@@ -45,7 +47,7 @@ from timersim.lab.record import (
 )
 from timersim.lab.report import Finding
 from timersim.lab.schedule import Schedule
-from timersim.lab.timeline import at_text, number_text, render
+from timersim.lab.timeline import at_text, lanes, number_text, render
 from timersim.strategies import find_violations, schedules, seeded_schedule
 from timersim.strategies.choices import Vocabulary
 
@@ -132,6 +134,14 @@ def test_who_was_due_and_nothing_happened() -> None:
         "  reap of worker 0: 0 -- MUST NOT -- 12 -- MUST --",
         "                                           ^ not reaped by t=12",
     ]
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_each_crash_has_its_word(how: str) -> None:
+    """The lane of a worker that crashes says how."""
+    record = run(Schedule([Crash(0, how, gap=1)]), SimulatedBackend())
+
+    assert [cells["worker 0"] for _, cells in lanes(record)] == [(f"crashes: {how}", Kind.FAULT)]
 
 
 def test_what_has_no_other_test() -> None:

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timersim.lab.operations import (
+    CRASHES,
     EVERYTHING,
     OPERATIONS,
     PLAIN,
     Acquire,
+    Crash,
     Exit,
     Operation,
     Release,
@@ -111,6 +113,13 @@ def test_every_kind_is_drawn(kinds: tuple[type[Operation], ...]) -> None:
 
     assert min(shares.values()) > 0.0005
     assert max(shares.values()) < 0.6
+
+
+def test_every_word_of_a_crash_is_drawn() -> None:
+    """Each way to crash occurs."""
+    drawn = {o.how for number in range(300) for o in seeded(number, Vocabulary()) if isinstance(o, Crash)}
+
+    assert drawn == {*CRASHES}
 
 
 def test_every_bound_is_reached() -> None:

@@ -117,6 +117,7 @@ def test_every_kind_of_operation_can_occur(kind: str) -> None:
         (lambda s: "PauseServer" in s.faults, Schedule([PauseServer(6)])),
         (lambda s: StopServer in map(type, s), Schedule([StopServer()])),
         (lambda s: Exit in map(type, s), Schedule([Exit(0)])),
+        (lambda s: Crash in map(type, s), Schedule([Crash(0, "sigkill")])),
     ],
 )
 @pytest.mark.parametrize("seed", [0, 2])

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -47,6 +48,13 @@ class Worker:
         except ConnectionError:
             return b""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is dead, waited for or not."""
+        poller = select.poll()
+        poller.register(self.pidfd, select.POLLIN)
+        return bool(poller.poll(0))
+
     def signal(self, number: int) -> None:
         """Sends it a signal."""
         signal.pidfd_send_signal(self.pidfd, number)
@@ -86,6 +94,11 @@ class Pool:
     def pid(self) -> int:
         """The zygote's pid."""
         return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of the zygote, None while it lives."""
+        return self._process.poll()
 
     def take(self) -> Worker:
         """Hands out a worker, forked where none is idle."""

@@ -29,6 +29,9 @@ Transport = Literal["local", "file", "socket"]
 WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire, "socket": SocketWire}
 """What connects the workers to the server, by its name."""
 
+CRASH_STATUS = {"sigkill": -signal.SIGKILL, "exit": 1, "abort": -signal.SIGABRT, "segv": -signal.SIGSEGV}
+"""With which status a worker ends, by how it crashes: a signal's number, negative, or an exit code."""
+
 
 class UnsupportedSystemError(RuntimeError):
     """This system lacks what real processes in virtual time need."""
@@ -124,8 +127,11 @@ class ProcessBackend(Backend):
             with world.running(self.server, self._patch):
                 yield world
             world.end()
-        except BaseException:
+        except BaseException as error:
+            status = self._pool.status
             self.close()  # a run that was cut short leaves workers and messages in an unknown state
+            if status is not None and isinstance(error, PoolError):
+                raise PoolError(f"the zygote, and every worker with it, ended with status {status}") from error
             raise
         finally:
             world.untie()
@@ -164,6 +170,7 @@ class _ProcessRun(VirtualRun):
         line.attach(self.recorder, self.table, lambda worker: self.returned(worker))
         self._pool = pool
         self._processes: dict[int, Worker] = {}
+        self._lost: PoolError | None = None
         self._servers: list[Server] = []
 
     def start(self, worker: int) -> None:
@@ -188,12 +195,10 @@ class _ProcessRun(VirtualRun):
     def crash(self, worker: int, how: str) -> None:
         if how == "sigkill":
             self._processes[worker].signal(signal.SIGKILL)
-            self._see_dead(worker, -signal.SIGKILL)
-            self.recorder.died(worker, "sigkill")
         else:
-            self._processes[worker].send("crash")
-            self._see_dead(worker, 1)
-            self.recorder.died(worker, "os._exit")
+            self._processes[worker].send("crash", how)
+        self._see_dead(worker, CRASH_STATUS[how])
+        self.recorder.crashed(worker, how)
 
     def pause(self, worker: int) -> None:
         self._processes[worker].signal(signal.SIGSTOP)
@@ -204,8 +209,15 @@ class _ProcessRun(VirtualRun):
         self.recorder.worker_resumed(worker)
 
     def end(self) -> None:
-        """Takes the survivors back, and records who is left of the dead."""
+        """Takes the survivors back, and records who is left of the dead.
+
+        Raises PoolError where somebody else has ended a worker: who lived on in the record was none to reap.
+        """
+        if self._lost is not None:
+            raise self._lost
         for worker, process in self._processes.items():
+            if process.has_ended:
+                raise PoolError(f"worker {worker} was ended by somebody else in the middle of a run")
             if self._line.is_calling(process):
                 self._end_call(worker, process)
                 continue
@@ -245,7 +257,11 @@ class _ProcessRun(VirtualRun):
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""
         is_gone = self._reaper.kill(self._processes[worker].pid)
         if is_gone:
-            self._see_dead(worker, -signal.SIGKILL)
+            try:
+                self._see_dead(worker, -signal.SIGKILL)
+            except PoolError as error:
+                self._lost = error  # the server whose reap this is may go on all the same
+                raise
         return is_gone
 
     def _see_dead(self, worker: int, expected: int) -> None:

@@ -7,13 +7,14 @@ What is pickled is the queue, or ("file", path) or ("socket", path).
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
 status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered: done, or raised
-where the call raised for want of a server; before that by what `CallClock` says), exit, crash.
+where the call raised for want of a server; before that by what `CallClock` says), exit, crash (how).
 """
 
 import ctypes
 import math
 import os
 import pickle
+import resource
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ MESSAGE_LIMIT = 65_536
 """Bytes of the longest message, in either direction."""
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 
 LIBC = ctypes.CDLL(None)
 """Loaded before the forks, each of which would have to load it."""
@@ -105,7 +107,7 @@ def _work(commands: socket.socket, client: Any) -> None:
         if command == "exit":
             return
         if command == "crash":
-            os._exit(1)
+            _crash(*arguments)
         try:
             getattr(client, command)(*arguments)
         except (ConnectionError, RuntimeError):
@@ -113,6 +115,17 @@ def _work(commands: socket.socket, client: Any) -> None:
         else:
             commands.send(b"done")
     os._exit(0)
+
+
+def _crash(how: str) -> None:
+    """Dies in this way, without a core: a limit does not keep the kernel from giving one to a program."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    LIBC.prctl(PR_SET_DUMPABLE, 0)
+    if how == "abort":
+        os.abort()
+    elif how == "segv":
+        LIBC.strlen(None)
+    os._exit(1)
 
 
 def _die_with(zygote: int) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-CRASHES = ("sigkill", "exit")
-"""How a worker can crash: killed by somebody else, or by `os._exit` of its own."""
+CRASHES = ("sigkill", "exit", "abort", "segv")
+"""How a worker can crash, the simplest first: by SIGKILL of somebody else, or its own `os._exit`, abort or fault."""
 
 SendingPoint = Literal["buffered", "lock held", "half written", "flushed"]
 
@@ -133,7 +133,7 @@ class Exit(Operation):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Crash(Fault):
-    """The worker dies at once: `how` is "sigkill", from outside, or "exit", by `os._exit`."""
+    """The worker dies at once: by SIGKILL from outside, or of its own: by `os._exit` ("exit"), abort or a fault."""
 
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": CRASHES}
 

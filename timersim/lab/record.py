@@ -95,7 +95,7 @@ class WorkerResumed(Event):
 
 @dataclass(slots=True)
 class Died(Event):
-    """A worker's incarnation ended; `how` is "exit", or how it crashed, or "reaped"."""
+    """A worker's incarnation ended; `how` is "exit", or how it crashed ("os._exit" for "exit"), or "reaped"."""
 
     worker: int
     incarnation: int
@@ -304,6 +304,10 @@ class Recorder:
         self._alive[worker] = False
         self._paused.discard(worker)
         self.events.append(Died(self.now(), worker, self._incarnations[worker], how))
+
+    def crashed(self, worker: int, how: str) -> None:
+        """Records the death of a worker that crashed, by what its `Crash` says."""
+        self.died(worker, "os._exit" if how == "exit" else how)
 
     def add(self, kind: type[_E], *values: object) -> None:
         """Records an event that changes nobody's life."""

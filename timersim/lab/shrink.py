@@ -97,6 +97,9 @@ def _simpler(operation: Operation) -> Iterator[Operation]:
         for smaller in dict.fromkeys((least, (least + value) // 2, value - 1)):
             if least <= smaller < value:
                 yield operation.but(**{name: smaller})
+    for name, words in operation.words.items():
+        for word in words[: words.index(getattr(operation, name))]:
+            yield operation.but(**{name: word})
 
 
 def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:

@@ -213,7 +213,7 @@ def _cells(event: Event, requests: dict[int, Sent], account: Account) -> dict[st
         case WorkerResumed(_, worker):
             return {_lane(worker): "resumes"}
         case Died(_, worker, _, how):
-            return {_lane(worker): _DEATHS.get(how, how)}
+            return {_lane(worker): _DEATHS.get(how, f"crashes: {how}")}
         case Attempted(at, int(worker), int(incarnation), _, "reaped"):
             may = "MAY" if account.may_reap((worker, incarnation), at) else "MUST NOT"
             return {SERVER: f"{REAPS[1]} {worker}: {may}"}
@@ -264,7 +264,8 @@ def _of_server(event: Event) -> str:
             return ""
 
 
-_DEATHS = {"reaped": "reaped", "exit": "exits", "sigkill": "crashes: sigkill", "os._exit": "crashes: exit"}
+_DEATHS = {"reaped": "reaped", "exit": "exits", "os._exit": "crashes: exit"}
+"""What is said of a death; all others are told as crashes, by their own words."""
 
 
 def _is_of_one_piece(previous: Event | None, event: Event) -> bool:
