@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 MESSAGE_LIMIT = 65_536
@@ -33,14 +34,27 @@ LIBC = ctypes.CDLL(None)
 
 def serve(control: socket.socket) -> None:
     """Serves requests until the other end is closed, then ends every worker."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent to all where the driver dies while a worker is stopped
     wire = pickle.loads(control.recv(MESSAGE_LIMIT))
     client = _client(wire)  # imported once, before the forks
     control.send(b"ready")
     workers: set[int] = set()
+    with suppress(ConnectionError):  # who asked was killed in the middle of a request
+        _obey(control, client, workers)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    for pid in workers:
+        os.waitpid(pid, 0)
+    if isinstance(wire, tuple):
+        _take_away(wire[1])
+
+
+def _obey(control: socket.socket, client: Callable[[socket.socket], Any], workers: set[int]) -> None:
+    """Serves requests until the other end is closed."""
     while True:
         message, fds, _, _ = socket.recv_fds(control, MESSAGE_LIMIT, 1)
         if not message:
-            break
+            return
         request, *arguments = pickle.loads(message)
         if request == "fork":
             pid = _fork(control, fds[0], client)
@@ -50,17 +64,10 @@ def serve(control: socket.socket) -> None:
             _, status = os.waitpid(arguments[0], 0)
             workers.discard(arguments[0])
             control.send(pickle.dumps(os.waitstatus_to_exitcode(status)))
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    for pid in workers:
-        os.waitpid(pid, 0)
-    if isinstance(wire, tuple):
-        _take_away(wire[1])
 
 
 def _take_away(path: str) -> None:
     """Takes the FIFO or the socket away, and the directory that was made for it, which who was killed has left."""
-    from contextlib import suppress
     from pathlib import Path
 
     with suppress(OSError):
@@ -91,9 +98,13 @@ def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any
     pid = os.fork()
     if pid == 0:
         control.close()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         _die_with(zygote)
         commands = socket.socket(fileno=fd)
-        _work(commands, client(commands))
+        try:
+            _work(commands, client(commands))
+        except ConnectionError:
+            os._exit(1)  # nobody is left to give commands
         sys.exit(0)
     os.close(fd)
     return pid
@@ -137,7 +148,4 @@ def _die_with(zygote: int) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[2])
-    try:
-        serve(socket.socket(fileno=int(sys.argv[1])))
-    except ConnectionError:
-        sys.exit(1)  # who asked is gone
+    serve(socket.socket(fileno=int(sys.argv[1])))
