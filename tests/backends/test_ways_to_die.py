@@ -438,12 +438,12 @@ def test_workers_are_guarded_however_they_were_started(
     hung, dead, healthy = workers = [job.start(method) for _ in range(3)]
     assert [worker.hear() for worker in workers] == ["guarded"] * 3
     job.until(lambda: len(job.held) == 3)
-    dead.pipe.send("ends at once")
-    assert dead.ends() == 4
     healthy.pipe.send("leave")
     assert healthy.hear() == "released"
+    job.until(lambda: healthy.pid not in job.held)  # before anybody dies, who may take a queue's lock along
+    dead.pipe.send("ends at once")
+    assert dead.ends() == 4
     hung.pipe.send("waits for input")
-    job.until(lambda: healthy.pid not in job.held)
     job.clock.advance(AFTER)
 
     assert (hung.ends(), job.held, signals) == (-signal.SIGKILL, [], [signal.SIGKILL])
