@@ -11,6 +11,8 @@ from timersim.lab.schedule import Schedule
 
 pytest_plugins = ["pytester"]
 
+pytestmark = pytest.mark.slow
+
 SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
 """What pytest-asyncio warns about where nothing is said."""
 

@@ -299,7 +299,7 @@ def test_saved_schedules_are_tests(pytester: pytest.Pytester) -> None:
             {"name": "memory", "server": "gone:x"},
             "the server 'gone:x' can't be imported: ModuleNotFoundError: *",
         ),
-        ({"name": "abacus"}, "there is no backend 'abacus'; there are memory, local, torch-local"),
+        ({"name": "abacus"}, "there is no backend 'abacus'; there are memory, local, file, socket, torch-local"),
     ],
 )
 def test_a_saved_schedule_without_its_backend_needs_a_test(

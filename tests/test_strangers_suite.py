@@ -8,6 +8,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).parent / "data" / "job_runner"
 CACHES = shutil.ignore_patterns("__pycache__", ".hypothesis", ".pytest_cache", "timersim-failures")
 
