@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import select
 import subprocess
 import sys
 import time
@@ -406,9 +407,12 @@ def test_a_worker_killed_from_outside_ends_the_run_with_a_sentence() -> None:
 
 
 def kill_and_see_dead(process: psutil.Process) -> None:
-    """Kills a process that may not be our child, and waits for its end and that of its children."""
+    """Kills a process that may not be our child, and waits for its end, of every thread, and that of its children."""
     processes = [process, *process.children()]
+    pidfd = os.pidfd_open(process.pid)  # to psutil it is a zombie as soon as its first thread is one
     process.kill()
+    assert select.select([pidfd], [], [], LIMIT)[0] == [pidfd]
+    os.close(pidfd)
     assert gone_within(processes, LIMIT)
 
 
