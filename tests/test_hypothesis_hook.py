@@ -12,6 +12,8 @@ from timersim.lab import Schedule
 
 pytest_plugins = ["pytester"]
 
+pytestmark = pytest.mark.slow
+
 HOOK = ["timersim", "timersim.announcements", "timersim.hypothesis_hook", "timersim.lazy"]
 
 
