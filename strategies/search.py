@@ -214,8 +214,8 @@ def _vocabulary(backend: Backend) -> Vocabulary:
 
 
 def _is_within(finding: Finding, other: Finding) -> bool:
-    """Returns whether another finding shows something general without the situation in which this one does."""
-    if finding is other or finding.violation is None or other.violation is None:
+    """Returns whether a smaller finding shows something general without the situation in which this one does."""
+    if finding.violation is None or other.violation is None or _size(other.schedule) >= _size(finding.schedule):
         return False
     situation, breach = finding.violation.invariant.situation, other.violation.breach
     if situation is None or not any(INVARIANTS[name].is_general for name in other.invariants):

@@ -10,7 +10,7 @@ import pytest
 
 from timersim import MemoryTimerServer, TimerRequest
 from timersim.fakes import SimulatedBackend
-from timersim.fakes.broken_servers import without
+from timersim.fakes.broken_servers import backend_without, without
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.goals import GOALS
@@ -121,6 +121,16 @@ def test_a_forgotten_release_shrinks_to_an_acquire_and_its_release() -> None:
     assert first.invariants == ["release-wins", "conservation"]
     assert [type(operation) for operation in first.schedule] == [Acquire, Release]
     assert {finding.within for finding in others} <= {"release-wins"}
+
+
+@pytest.mark.parametrize(("safeguard", "cause"), [
+    ("drain-all", "pause-is-not-silence"), ("go-by-monotonic-time", "wall-steps-do-not-matter")
+])  # fmt: skip
+def test_only_a_smaller_finding_may_be_the_same(safeguard: str, cause: str) -> None:
+    """A cause that is shrunk is told for itself, whatever greater schedules show without its situation."""
+    report = find_violations(backend_without(safeguard), max_examples=500, shrunk=cause)
+
+    assert any(cause in finding.invariants and not finding.within for finding in report.findings)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
