@@ -448,6 +448,17 @@ def test_a_zygote_that_dies_in_a_run_is_named(then: Callable[[World], object], s
     backend.close()
 
 
+def test_a_pool_whose_zygote_has_ended_knows_nothing_of_strays() -> None:
+    """Where the zygote was killed, strays are no longer looked for: its workers may live for a moment yet."""
+    with closing(ProcessBackend()) as backend:
+        backend.warm()
+        assert backend._pool is not None
+        kill_and_see_dead(zygote_of(backend))
+
+        with pytest.raises(PoolError, match=r"^the zygote has ended$"):
+            backend._pool.strays()
+
+
 class ReapsTheDeadToo(LocalTimerServer):
     """A server that does not look whether a worker is gone before it reaps it, and goes on when that raises."""
 

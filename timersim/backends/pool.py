@@ -119,7 +119,12 @@ class Pool:
         return int(pickle.loads(self._receive()))
 
     def strays(self) -> list[int]:
-        """Returns the zygote's children that are neither idle nor handed out: nobody should be there."""
+        """Returns the zygote's children that are neither idle nor handed out: nobody should be there.
+
+        Raises PoolError where the zygote has ended, which its workers may not have noticed yet.
+        """
+        if self.status is not None:
+            raise PoolError("the zygote has ended")
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
         known = {worker.pid for worker in self._idle} | self._out.keys()
         return [pid for pid in map(int, children.split()) if pid not in known]
