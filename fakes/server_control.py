@@ -115,7 +115,7 @@ class ServerControl:
         was_stopped = self._is_stopped
         self._pauses.clear()
         self._clock.resume(self._group)
-        if not was_stopped and not self._has_failed and not _is_watching(self._server):
+        if not was_stopped and not self._has_failed and not is_watching(self._server):
             self._recorder.add(ServerFailed, "it had ended its watchdog by itself")
         entries = len(self._timers_of_the_dead()) if not was_stopped and self._group.tasks else 0
         if not was_stopped:
@@ -169,7 +169,7 @@ class ServerControl:
         self._recorder.add(ServerStopped)
 
 
-def _is_watching(server: Any) -> bool:
+def is_watching(server: Any) -> bool:
     """Returns whether a server that keeps its watchdog as timersim's and torch's do, as a task or a thread, has one."""
     watchdog = getattr(server, "_watchdog_thread", None)
     if watchdog is None:

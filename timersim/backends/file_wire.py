@@ -20,7 +20,7 @@ class FileWire(Wire):
     server = FileTimerServer
     seldom = REFUSED_WHILE_STOPPED
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_real_time: bool = False) -> None:
         self._place = PrivatePath("fifo")
 
     @staticmethod
@@ -30,9 +30,12 @@ class FileWire(Wire):
     def to_pass(self) -> tuple[Any, list[int]]:
         return pickle.dumps(("file", self._place.path)), []
 
+    def arguments(self, max_interval: float) -> dict[str, Any]:
+        return {"file_path": self._place.path, "run_id": "timersim", "max_interval": max_interval}
+
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         line = Line(clock)
-        line.arguments = {"file_path": self._place.path, "run_id": "timersim", "max_interval": max_interval}
+        line.arguments = self.arguments(max_interval)
         return line
 
     def close(self) -> None:

@@ -17,15 +17,22 @@ class LocalWire(Wire):
 
     server = LocalTimerServer
 
-    def __init__(self) -> None:
-        self._queue = QueueWire()
+    def __init__(self, *, is_real_time: bool = False) -> None:
+        self._queue = QueueWire(has_reader=is_real_time)
+        self._kind = "flushed" if is_real_time else ""
 
     @staticmethod
     def contract(*, is_ours: bool, max_interval: int) -> Contract:
         return Contract(reap_within=0 if is_ours else max_interval)
 
     def to_pass(self) -> tuple[Any, list[int]]:
-        return self._queue.to_pass()
+        return self._queue.to_pass(self._kind)
+
+    def arguments(self, max_interval: float) -> dict[str, Any]:
+        return {"mp_queue": self._queue.queue, "max_interval": max_interval}
+
+    def throw_away(self) -> bool:
+        return self._queue.throw_away()
 
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         return _LocalLine(clock, self._queue)

@@ -7,6 +7,7 @@ import pickle
 import queue
 import struct
 from collections import deque
+from collections.abc import Callable
 from multiprocessing import context, popen_spawn_posix, reduction
 from typing import Any
 
@@ -21,13 +22,14 @@ class QueueWire:
 
     It reads whole messages without blocking, as a half-written one would hang the queue's own `get`. A message is
     read as soon as it is in the pipe, though its writer may still hold the lock: `pass_lock` waits for that.
+    Where it `has_reader`, a server that reads `queue` for itself, its part is only to leave it empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_reader: bool = False) -> None:
         queue: Any = multiprocessing.get_context("spawn").Queue()
         self._queue = queue
         self._reader = queue._reader.fileno()
-        os.set_blocking(self._reader, False)
+        os.set_blocking(self._reader, has_reader)
         self._buffer = bytearray()
 
     def fileno(self) -> int:
@@ -47,6 +49,23 @@ class QueueWire:
             self._queue._sem.release()
         return messages
 
+    @property
+    def queue(self) -> Any:
+        """The queue itself."""
+        return self._queue
+
+    def throw_away(self) -> bool:
+        """Takes what is left in a queue to which nobody writes; returns whether it can be used again.
+
+        It can't where a writer was killed with the lock, or between its count and its write.
+        """
+        if not self._queue._wlock.acquire(block=False):
+            return False
+        self._queue._wlock.release()
+        while self._queue._poll(0):
+            self._queue.get()
+        return self.is_drained()
+
     def is_drained(self) -> bool:
         """Returns whether everything that was put has been read."""
         return self._queue.qsize() == 0  # type: ignore[no-any-return]  # an int
@@ -57,12 +76,15 @@ class QueueWire:
             raise TimeoutError(f"a writer holds the queue's lock for more than {LOCK_LIMIT} s of real time")
         self._queue._wlock.release()
 
-    def to_pass(self) -> tuple[bytes, list[int]]:
-        """Returns the queue's pickle for a process that is no child of ours, and what descriptors it must inherit."""
+    def to_pass(self, kind: str = "") -> tuple[bytes, list[int]]:
+        """Returns the queue's pickle for a process that is no child of ours, and what descriptors it must inherit.
+
+        With a `kind` it is that of (kind, queue).
+        """
         passing = _Passing()
         context.set_spawning_popen(passing)  # type: ignore[arg-type]  # it takes the Popen's place
         try:
-            return bytes(reduction.ForkingPickler.dumps(self._queue)), passing.fds
+            return bytes(reduction.ForkingPickler.dumps((kind, self._queue) if kind else self._queue)), passing.fds
         finally:
             context.set_spawning_popen(None)
 
@@ -88,6 +110,18 @@ class QueueWire:
         frame = bytes(self._buffer[begin : begin + length])
         del self._buffer[: begin + length]
         return frame
+
+
+def flush(queue: Any, look_again: Callable[[], None]) -> None:
+    """Returns when a queue's feeder thread has written everything that this process has put: it waits for more.
+
+    `look_again` is called as long as it has not.
+    """
+    while True:
+        with queue._notempty:
+            if not queue._buffer and queue._notempty._waiters:
+                return
+        look_again()
 
 
 class QueueFace:

@@ -19,6 +19,10 @@ END_LIMIT = 5.0
 """Seconds that the zygote has to end its workers and itself."""
 
 
+CRASH_STATUS = {"sigkill": -signal.SIGKILL, "exit": 1, "abort": -signal.SIGABRT, "segv": -signal.SIGSEGV}
+"""With which status a worker ends, by how it crashes: a signal's number, negative, or an exit code."""
+
+
 class PoolError(RuntimeError):
     """The zygote or a worker of it is not what it has to be."""
 

@@ -1,36 +1,39 @@
 """The process backend: real worker processes, really killed, while time is virtual."""
 
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from timersim.backends.file_wire import FileWire
 from timersim.backends.local_wire import LocalWire
-from timersim.backends.pool import Pool, PoolError, Worker
+from timersim.backends.pool import CRASH_STATUS, Pool, PoolError, Worker
+from timersim.backends.real_run import RealRun
+from timersim.backends.recorded_reaper import RecordedReaper
 from timersim.backends.socket_wire import SocketWire
 from timersim.backends.wire import Call, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import importable
 from timersim.fakes.servers import Server, ServerMaker
 from timersim.fakes.virtual_run import VirtualRun
-from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
+from timersim.lab.goals import GOALS
 from timersim.lab.operations import PLAIN, Operation
 from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
-from timersim.reaper import ProcessReaper
+
+TRANSIT = 2.0
+"""By how many ticks an instant in real time may be wrong on a machine that is not busy."""
 
 Transport = Literal["local", "file", "socket"]
 
 WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire, "socket": SocketWire}
 """What connects the workers to the server, by its name."""
-
-CRASH_STATUS = {"sigkill": -signal.SIGKILL, "exit": 1, "abort": -signal.SIGABRT, "segv": -signal.SIGSEGV}
-"""With which status a worker ends, by how it crashes: a signal's number, negative, or an exit code."""
 
 
 class UnsupportedSystemError(RuntimeError):
@@ -66,6 +69,7 @@ class ProcessBackend(Backend):
         server: ServerMaker | None = None,
         contract: Contract | None = None,
         max_interval: int = MAX_INTERVAL,
+        tick: float | None = None,
         patch: Sequence[str] | None = None,
         pin: bool = False,
         name: str | None = None,
@@ -73,6 +77,8 @@ class ProcessBackend(Backend):
     ) -> None:
         if transport not in WIRES:
             raise ValueError(f"the transport is {' or '.join(WIRES)}: transport={transport!r}")
+        if tick is not None and not 0 < tick < math.inf:
+            raise ValueError(f"a tick is a number of seconds above 0, or None for virtual time: tick={tick!r}")
         if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
             raise UnsupportedSystemError(
                 f"real processes in virtual time need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
@@ -85,11 +91,15 @@ class ProcessBackend(Backend):
         is_ours = isinstance(self.server, type) and issubclass(self.server, kind.server)
         self.contract = contract or kind.contract(is_ours=is_ours, max_interval=max_interval)
         self.seldom = kind.seldom
+        self._tick = tick
+        if tick is not None:
+            self.contract = replace(self.contract, transit=max(TRANSIT, self.contract.transit))
+            self.seldom = frozenset(GOALS)
         self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None
         self._spec = spec or spec_of(
-            transport, self.server, kind.server, contract=contract, max_interval=max_interval, patch=patch
+            transport, self.server, kind.server, contract=contract, max_interval=max_interval, patch=patch, tick=tick
         )
         self._kind = kind
         self._wire: Wire | None = None
@@ -109,7 +119,7 @@ class ProcessBackend(Backend):
                 self._cores = os.sched_getaffinity(0)
                 os.sched_setaffinity(0, {min(self._cores)})
             try:
-                self._wire = self._kind()
+                self._wire = self._kind(is_real_time=self._tick is not None)
                 self._pool = Pool(*self._wire.to_pass())
                 for worker in [self._pool.take() for _ in range(3)]:
                     self._pool.give_back(worker)
@@ -122,11 +132,16 @@ class ProcessBackend(Backend):
         self.warm()
         assert self._pool is not None
         assert self._wire is not None
-        world = _ProcessRun(self.max_interval, self._pool, self._wire)
+        if self._tick is None:
+            world: _ProcessRun | RealRun = _ProcessRun(self.max_interval, self._pool, self._wire)
+        else:
+            world = RealRun(self.max_interval, self._tick, self._pool, self._wire)
         try:
             with world.running(self.server, self._patch):
                 yield world
             world.end()
+            if not self._wire.throw_away():
+                self.close()
         except BaseException as error:
             status = self._pool.status
             self.close()  # a run that was cut short leaves workers and messages in an unknown state
@@ -154,7 +169,7 @@ class _ProcessRun(VirtualRun):
 
     def __init__(self, max_interval: int, pool: Pool, wire: Wire) -> None:
         clock = VirtualClock()
-        self._reaper = _RecordedReaper(clock)
+        self._reaper = RecordedReaper(clock)
         self._line = line = wire.line(clock, max_interval)
         super().__init__(
             max_interval,
@@ -272,18 +287,3 @@ class _ProcessRun(VirtualRun):
         status = self._pool.bury(process)
         if status != expected:
             raise PoolError(f"worker {worker} ended with status {status}, not {expected}")
-
-
-class _RecordedReaper(ProcessReaper):
-    """The library's reaper as the server of a run is given it: what it does goes through the run's record."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock=clock, death_limit=HOLD_LIMIT)
-        self.record: Callable[[int], bool] = self.kill
-
-    def __call__(self, pid: int, number: int | None = None) -> bool:
-        return self.record(pid)
-
-    def kill(self, pid: int) -> bool:
-        """Reaps for real."""
-        return super().__call__(pid)

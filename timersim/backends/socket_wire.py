@@ -28,7 +28,7 @@ class SocketWire(Wire):
     server = SocketTimerServer
     seldom = REFUSED_WHILE_STOPPED
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_real_time: bool = False) -> None:
         self._place = PrivatePath("socket")
 
     @staticmethod
@@ -39,9 +39,12 @@ class SocketWire(Wire):
     def to_pass(self) -> tuple[Any, list[int]]:
         return pickle.dumps(("socket", self._place.path)), []
 
+    def arguments(self, max_interval: float) -> dict[str, Any]:
+        return {"path": self._place.path, "max_interval": max_interval}
+
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         line = _SocketLine(clock)
-        line.arguments = {"path": self._place.path, "max_interval": max_interval}
+        line.arguments = self.arguments(max_interval)
         return line
 
     def close(self) -> None:

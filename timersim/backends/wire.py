@@ -119,12 +119,15 @@ class Line:
 
 
 class Wire(ABC):
-    """A transport of the process backend, kept from run to run."""
+    """A transport of the process backend, kept from run to run; whether in real time is said when it is made."""
 
     server: type[TableTimerServer]
     """timersim's own server on it."""
     seldom: frozenset[str] = frozenset()
     """The goals to which it seldom lets a run come."""
+
+    @abstractmethod
+    def __init__(self, *, is_real_time: bool = False) -> None: ...
 
     @staticmethod
     @abstractmethod
@@ -136,8 +139,16 @@ class Wire(ABC):
         """Returns the pickle of what the zygote needs for its workers' clients, and the descriptors that go with it."""
 
     @abstractmethod
+    def arguments(self, max_interval: float) -> dict[str, Any]:
+        """Returns what the constructor of timersim's own server on it takes first, by name."""
+
+    def throw_away(self) -> bool:
+        """Throws away what was sent in a run that is over; returns whether the wire can be used again."""
+        return True
+
+    @abstractmethod
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
-        """Returns the wire for a run."""
+        """Returns the wire for a run in virtual time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -3,7 +3,7 @@
 It is started by path with `python -I -S`, and imports next to nothing: a fork costs what the forked process has
 mapped. Its first message is the pickled queue over which the workers send. It serves one socket, whose end
 ends it and every worker: the death of the process that started it leaves nobody and nothing behind.
-What is pickled is the queue, or ("file", path) or ("socket", path).
+What is pickled is the queue, or ("flushed", queue), ("file", path) or ("socket", path).
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
 status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered: done, or raised
@@ -45,7 +45,7 @@ def serve(control: socket.socket) -> None:
         os.kill(pid, signal.SIGKILL)
     for pid in workers:
         os.waitpid(pid, 0)
-    if isinstance(wire, tuple):
+    if isinstance(wire, tuple) and isinstance(wire[1], str):
         _take_away(wire[1])
 
 
@@ -81,9 +81,13 @@ def _client(wire: Any) -> Callable[[socket.socket], Any]:
         from timersim.local_timer import LocalTimerClient
 
         return lambda commands: LocalTimerClient(wire)
+    transport, path = wire
+    if transport == "flushed":
+        from timersim.backends.flushing import FlushingTimerClient
+
+        return lambda commands: FlushingTimerClient(path)
     from timersim.backends.calling import CallClock
 
-    transport, path = wire
     if transport == "file":
         from timersim.file_based_local_timer import FileTimerClient
 

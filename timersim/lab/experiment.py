@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from timersim.lab.contract import Contract
@@ -67,6 +68,11 @@ class World(ABC):
     """
 
     recorder: Recorder
+
+    @property
+    def imprecision(self) -> Instant:
+        """By how many ticks an instant of this run may be wrong; 0 in virtual time."""
+        return 0
 
     def returned(self, worker: int) -> None:  # noqa: B027 - the experiment's to fill
         """Is called when a worker's call has returned later than it was made; the experiment puts its own here."""
@@ -176,13 +182,20 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
             conductor.perform(operation)
         world.advance(0)
         conductor.skip_kept(worker for worker in schedule.workers if not world.is_calling(worker))
-        while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
-            world.advance(horizon - world.recorder.now())
+        while (horizon := _horizon(world.recorder, _observed(backend, world))) > (now := world.recorder.now()):
+            world.advance(horizon - now)
         conductor.skip_kept(schedule.workers)
         world.recorder.add(Ended)
     events, ledger = world.recorder.events, world.recorder.ledger
-    record = Record(schedule, backend.name, backend.contract, events, backend_spec=backend.spec, ledger=ledger)
+    contract = _observed(backend, world)
+    record = Record(schedule, backend.name, contract, events, backend_spec=backend.spec, ledger=ledger)
     return Trace.of_record(record)
+
+
+def _observed(backend: Backend, world: World) -> Contract:
+    """Returns the contract, with instants no more exact than they were observed in this run."""
+    contract = backend.contract
+    return replace(contract, transit=max(contract.transit, world.imprecision)) if world.imprecision else contract
 
 
 MARGIN = 1
@@ -205,7 +218,7 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
                 latest = max(latest, at)
             case Attempted(at, _, _, _, "failed" | "raised"):
                 latest = max(latest, at + contract.retry_within)
-    return math.ceil(latest + contract.reap_within + contract.transit) + MARGIN
+    return math.ceil(latest + contract.reap_within + 2 * contract.transit) + MARGIN
 
 
 class _Conductor:

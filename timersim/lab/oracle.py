@@ -158,13 +158,18 @@ class Account:
         return next(i for i, each in enumerate(self.record.events) if each is event)
 
     def latest_reap(self, guard: Guard) -> Instant:
-        """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
+        """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing.
+
+        Where instants are known imprecisely, an absence that begins so little later may have begun before, and the end
+        of one is as imprecise.
+        """
         contract = self.contract
+        within = contract.reap_within + contract.transit
         begins = self.resume(max(guard.latest, guard.arrived))
-        latest = self.resume(rounded(begins + contract.reap_within))
+        latest = self.resume(rounded(begins + within))
         for begin, end in self.stops:
             if begins <= end and begin <= latest:
-                latest = self.resume(max(latest, end + contract.reap_within))
+                latest = self.resume(max(latest, end + within))
         for attempt in self.attempts.get(guard.life, ()):
             if attempt.outcome in {"failed", "raised"} and attempt.at <= latest:
                 latest = self.resume(latest + contract.retry_within)

@@ -25,6 +25,7 @@ def spec_of(
     max_interval: int,
     patch: Sequence[str] | None,
     wire: str | None = None,
+    tick: float | None = None,
 ) -> Mapping[str, Any] | None:
     """Returns what rebuilds a backend by `name`, without what it has of itself; None where its server has no name.
 
@@ -46,6 +47,8 @@ def spec_of(
         spec["patch"] = list(patch)
     if wire is not None:
         spec["wire"] = wire
+    if tick is not None:
+        spec["tick"] = tick
     return spec
 
 

@@ -1,0 +1,262 @@
+"""A run in real time: real workers, a real server with its threads, and instants as exact as the machine is."""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from timersim.backends.calls_under_way import CallsUnderWay
+from timersim.backends.gated_clock import GatedClock
+from timersim.backends.pool import CRASH_STATUS, Pool, PoolError, Worker
+from timersim.backends.real_server import RealServer
+from timersim.backends.recorded_reaper import RecordedReaper
+from timersim.backends.wire import Call, Wire, wait_for
+from timersim.clock import SystemClock
+from timersim.fakes.patch import Face, bent, default_modules
+from timersim.fakes.run_workers import RunWorkers
+from timersim.fakes.servers import ServerMaker, make_server
+from timersim.fakes.waiting import HOLD_LIMIT
+from timersim.lab.experiment import World
+from timersim.lab.operations import Acquire, Crash, Exit, Operation, Pause, Release, Resume
+from timersim.lab.record import Instant, Left, Meddled, Recorder, ServerPaused, Skipped
+from timersim.local_timer import MultiprocessingRequestQueue
+
+LAST_CALLS = 1.0
+"""Seconds that the calls under way have to return when the server has been stopped."""
+
+
+@dataclass
+class Seat:
+    """What a server is made in: as a `SimulatedWorld`, with its times in seconds."""
+
+    clock: GatedClock
+    reap: Callable[[Any], bool]
+    arguments: Mapping[str, Any]
+    max_interval: float
+    mp_queue: Any
+    queue: Any
+
+
+class RealRun(World):
+    """A run of which a tick is `tick` seconds. The driver's thread makes things happen, and listens to the workers.
+
+    The server reaps meanwhile, in threads of its own: everything is recorded under one lock, and what a worker would
+    do that has just been reaped is recorded as skipped. How late the driver was is its `imprecision`: so late may the
+    server have been, too.
+    """
+
+    def __init__(self, max_interval: int, tick: float, pool: Pool, wire: Wire) -> None:
+        self._tick = tick
+        self._clock = SystemClock()
+        self._gate = GatedClock()
+        self._began = self._planned = self._clock.monotonic()
+        self.recorder = Recorder(self._now)
+        self._server = RealServer(self.recorder)
+        self._lock = self._server.lock
+        self._reaper = RecordedReaper(self._clock)
+        self._reaper.record = self._reap
+        self._workers = RunWorkers(self.recorder, self._kill, leaves_zombies=False)
+        arguments = wire.arguments(max_interval * tick)
+        mp_queue = arguments.get("mp_queue")
+        requests = None if mp_queue is None else MultiprocessingRequestQueue(mp_queue, clock=self._gate)
+        self._seat = Seat(self._gate, self._reaper, arguments, max_interval * tick, mp_queue, requests)
+        self._pool = pool
+        self._processes: dict[int, Worker] = {}
+        self._dead: list[tuple[int, Worker, tuple[int, ...]]] = []
+        self._calls = CallsUnderWay(self._has_returned)
+        self._returned: deque[int] = deque()
+        self._dying: dict[int, int] = {}
+
+    @contextmanager
+    def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
+        """Makes and starts the server; at the end of the block stops it and records what is left of it."""
+        names = default_modules(server) if modules is None else modules
+        with bent(map(import_module, names), [(os.kill, self._signal), (os, Face(os, {"kill": self._signal}))]):
+            self._server.begin(make_server(server, self._seat))
+            try:
+                yield
+            finally:
+                self._server.finish()
+
+    @property
+    def imprecision(self) -> Instant:
+        return self._calls.deafness / self._tick
+
+    def advance(self, ticks: Instant) -> None:
+        self._planned += ticks * self._tick
+        self._listen(self._planned)
+
+    def start(self, worker: int) -> None:
+        process = self._pool.take()
+        with self._lock:
+            self._processes[worker] = process
+            self._workers.start(worker, process.pid)
+
+    def is_calling(self, worker: int) -> bool:
+        return worker in self._calls
+
+    def acquire(self, worker: int, scope: str, after: int) -> None:
+        self._let_obey()
+        with self._lock:
+            if self._lives(Acquire(worker, scope, after=after)):
+                expiration = self.recorder.now() + after
+                seconds = self._clock.time() + after * self._tick
+                self._call(worker, scope, expiration, "acquire", scope, seconds)
+
+    def release(self, worker: int, scope: str) -> None:
+        self._let_obey()
+        with self._lock:
+            if self._lives(Release(worker, scope)):
+                self._call(worker, scope, None, "release", scope)
+
+    def exit(self, worker: int) -> None:
+        self._let_die(worker, Exit(worker), "exit", 0, lambda process: process.send("exit"))
+
+    def crash(self, worker: int, how: str) -> None:
+        def end(process: Worker) -> None:
+            if how == "sigkill":
+                process.signal(signal.SIGKILL)
+            else:
+                process.send("crash", how)
+
+        self._let_die(worker, Crash(worker, how), "os._exit" if how == "exit" else how, CRASH_STATUS[how], end)
+
+    def pause(self, worker: int) -> None:
+        with self._lock:
+            if self._lives(Pause(worker)):
+                self._processes[worker].signal(signal.SIGSTOP)
+                self.recorder.worker_paused(worker)
+
+    def resume(self, worker: int) -> None:
+        with self._lock:
+            if self._lives(Resume(worker)):
+                self._processes[worker].signal(signal.SIGCONT)
+                self.recorder.worker_resumed(worker)
+
+    def pause_server(self, ticks: int) -> None:
+        with self._lock:
+            self.recorder.add(ServerPaused, round(self.recorder.now() + ticks, 3))
+            self._gate.close_until(self._clock.monotonic() + ticks * self._tick)
+
+    def stop_server(self) -> None:
+        limit = self._clock.monotonic() + LAST_CALLS
+        while self._calls and self._gate.is_open and self._clock.monotonic() < limit:
+            self._listen(self._clock.monotonic() + self._tick / 10)  # a FIFO loses what comes while it is closed
+        self._server.stop()
+        self._let_obey()
+
+    def start_server(self) -> None:
+        self._server.start()
+        self._let_obey()
+
+    def end(self) -> None:
+        """Takes the survivors back, after the run, and the statuses of the dead; what should not be is recorded.
+
+        Raises PoolError where somebody else has ended a worker.
+        """
+        limit = self._clock.monotonic() + LAST_CALLS
+        while self._calls and self._clock.monotonic() < limit:
+            self._listen(self._clock.monotonic() + self._tick)
+        for worker in self._calls.workers():
+            if worker in self._processes:  # behind one that was killed with the lock of the queue
+                self._processes[worker].signal(signal.SIGKILL)
+                self._see_dead(worker, -signal.SIGKILL)
+        for worker, process in self._processes.items():
+            if process.has_ended:
+                raise PoolError(f"worker {worker} was ended by somebody else in the middle of a run")
+            if self.recorder.paused(worker):
+                process.signal(signal.SIGCONT)
+            self._pool.give_back(process)
+        for worker, process, statuses in self._dead:
+            if (status := self._pool.bury(process)) not in statuses:
+                raise PoolError(f"worker {worker} ended with status {status}, not {statuses[0]}")
+        for _ in self._pool.strays():
+            self.recorder.add(Left, "a process that nobody waits for")
+
+    def untie(self) -> None:
+        """Gives back the descriptors by which the run told its workers apart."""
+        self._reaper.close()
+
+    def _lives(self, operation: Operation) -> bool:
+        """Returns whether the worker of an operation lives still; where it was just reaped the operation is skipped."""
+        lives = self.recorder.alive(operation.worker)  # type: ignore[attr-defined]  # one of a worker
+        if not lives:
+            self.recorder.add(Skipped, operation)
+        return lives
+
+    def _call(self, worker: int, scope: str, expiration: Instant | None, *command: Any) -> None:
+        """Has the worker make a call; what becomes of it is heard later."""
+        number = self.recorder.sent(worker, scope, expiration)
+        self._calls.make(Call(worker, self._processes[worker], number, command))
+
+    def _has_returned(self, call: Call, said: bytes) -> None:
+        """Records what became of a call; who was killed in one has armed its timer perhaps."""
+        with self._lock:
+            if said == b"raised":
+                self.recorder.add(Meddled, call.number, "refused", self.recorder.now())
+            elif said or call.command[0] == "acquire":
+                self.recorder.arrived(call.number)
+
+    def _let_obey(self) -> None:
+        """Waits till the server has done what it was told, unless it is paused."""
+        while self._server.is_busy and self._gate.is_open:
+            self._listen(self._clock.monotonic() + self._tick / 10)
+
+    def _listen(self, until: float) -> None:
+        """Waits until an instant of the monotonic clock; whose call has returned meanwhile goes on at once.
+
+        It naps a tick at a time: who is late for one instant knows little of the others.
+        """
+        while True:
+            nap = min(until, self._clock.monotonic() + self._tick)
+            returned = self._calls.hear(nap)
+            self._returned += returned or ()
+            while self._returned:
+                self.returned(self._returned.popleft())
+            if returned is None and nap == until:
+                return
+
+    def _reap(self, pid: int) -> bool:
+        with self._lock:
+            return self._workers.reap(pid)
+
+    def _signal(self, pid: int, number: int) -> None:
+        with self._lock:
+            self._workers.kill(pid, number)
+
+    def _let_die(self, worker: int, operation: Operation, how: str, status: int, end: Callable[[Worker], None]) -> None:
+        """Ends a worker, and waits for its death; meanwhile the server may reap others, or be faster with this one."""
+        with self._lock:
+            if not self._lives(operation):
+                return
+            process = self._processes[worker]
+            self._dying[worker] = status
+            end(process)
+        limit = self._clock.monotonic() + HOLD_LIMIT
+        while (returned := self._calls.hear(limit, process.pidfd)) is not None:
+            self._returned += returned
+        with self._lock:
+            del self._dying[worker]
+            if self.recorder.alive(worker):
+                self._see_dead(worker, status)
+                self.recorder.died(worker, how)
+
+    def _kill(self, worker: int) -> bool:
+        """Kills for real, with the library's own reaper; returns whether the worker is gone."""
+        is_gone = self._reaper.kill(self._processes[worker].pid)
+        if is_gone:
+            self._see_dead(worker, -signal.SIGKILL, self._dying.get(worker, -signal.SIGKILL))
+        return is_gone
+
+    def _see_dead(self, worker: int, *statuses: int) -> None:
+        """Waits for the worker's end. Its status, one of these, is taken after the run."""
+        process = self._processes.pop(worker)
+        wait_for(process.pidfd, f"worker {worker}: death")
+        self._dead.append((worker, process, statuses))
+
+    def _now(self) -> Instant:
+        return round((self._clock.monotonic() - self._began) / self._tick, 3)
