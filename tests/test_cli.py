@@ -323,7 +323,7 @@ LEAVES = "raise SystemExit(0)"
         *(
             (
                 f"check --ablations {more}",
-                "--ablations goes through all safeguards, in memory: no --backend, --server or --without",
+                "--ablations goes through all safeguards, in memory: no --backend, --server, --without or --real-time",
             )
             for more in ("--without reap-once", "--server mine:Good", "--backend local")
         ),

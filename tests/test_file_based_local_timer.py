@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from timersim import FileTimerClient, FileTimerRequest, FileTimerServer
+from timersim import FileTimerClient, FileTimerRequest, FileTimerServer, TimerRequest
 from timersim.fakes import VirtualClock
 from timersim.fifo import FifoRequestQueue
 
@@ -304,6 +304,41 @@ def test_a_server_that_is_started_again_guards_again(
     clock.advance(0)
     assert worker.wait(LIMIT) == -signal.SIGKILL
     server.stop()
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_what_arrived_before_the_stop_is_known_after_the_start(
+    path: str,
+    clock: VirtualClock,
+    hire: Callable[..., Worker],
+    released: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A server that is stopped before its watchdog has looked takes what lies in the FIFO along."""
+    server = FileTimerServer(path, "run", max_interval=60, clock=clock)
+    server.start()
+    worker = hire()
+    write(path, line(worker.pid, "s", START + 60) + (line(worker.pid, "s", -1) if released else b""))
+    server.stop()
+    server.start()
+    clock.advance(60)
+
+    assert (worker.poll() if released else worker.wait(LIMIT)) == (None if released else -signal.SIGKILL)
+    server.stop()
+
+
+def test_a_server_stops_also_where_what_arrived_cannot_be_registered(path: str, clock: VirtualClock) -> None:
+    """Where a subclass raises over what had arrived, that is logged, and the FIFO is taken away all the same."""
+
+    class Raises(FileTimerServer):
+        def register_timers(self, timer_requests: list[TimerRequest]) -> None:
+            raise OSError("no room")
+
+    server = Raises(path, "run", max_interval=60, clock=clock)
+    server.start()
+    write(path, line(os.getpid(), "s", START + 60))
+    server.stop()
+
+    assert not Path(path).exists()
 
 
 def test_run_once_makes_one_more_pass(path: str, clock: VirtualClock, hire: Callable[..., Worker]) -> None:

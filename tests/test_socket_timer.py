@@ -13,11 +13,12 @@ import time
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from timersim import SocketTimerClient, SocketTimerServer
+from timersim import SocketTimerClient, SocketTimerServer, TimerRequest
 from timersim.fakes import VirtualClock
 from timersim.incarnation import start_ticks
 from timersim.reaper import ProcessReaper
@@ -839,6 +840,41 @@ def test_nothing_is_reaped_after_stop_and_what_is_due_is_after_start(
     server.start()
     clock.advance(0)
     assert worker.ends() == -signal.SIGKILL
+
+
+class StopsInItsPass(SocketTimerServer):
+    """Stops when it has done its work, and a request is there that it did not see."""
+
+    worker: Worker | None = None
+
+    def _reap_expired(self, expired: dict[Any, list[TimerRequest]]) -> set[Any]:
+        gone = super()._reap_expired(expired)
+        if self.worker is not None:
+            self.worker.tell(f"client.acquire('s', {START + 60})")
+            assert select.select([self._socket.fileno()], [], [], LIMIT)[0]
+            self.stop()
+        return gone
+
+
+def test_what_arrived_before_the_stop_is_answered_and_known_after_the_start(
+    path: str, clock: VirtualClock, hire: Hire
+) -> None:
+    """A server that is stopped when a request lies in its socket arms that timer and answers."""
+    reaper = ProcessReaper(clock=clock)
+    server = StopsInItsPass(path, max_interval=60, clock=clock, reaper=reaper)
+    server.start()
+    worker = hire()
+    worker.ask("client.release('s')")
+    server.worker = worker
+    clock.advance(60)
+    assert (worker.learn(), worker.process.poll()) == ("None", None)
+
+    server.worker = None
+    server.start()
+    clock.advance(0)
+    assert worker.ends() == -signal.SIGKILL
+    server.stop()
+    reaper.close()
 
 
 def test_stop_is_prompt_and_leaves_nothing(path: str, employ: Hire) -> None:

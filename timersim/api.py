@@ -190,6 +190,15 @@ class TimerServer(ABC):
                 task.join(STOP_LIMIT)
             if task.alive:
                 logger.error("The watchdog of %s hangs in its queue; it will reap nobody", type(self).__name__)
+                return
+        if task is not None:
+            try:
+                self._take_leave()
+            except Exception:  # as in a pass: the server stops all the same
+                logger.exception("%s has stopped, and could not register what had arrived", type(self).__name__)
+
+    def _take_leave(self) -> None:  # noqa: B027 - only some have anything to take
+        """Is called when the watchdog has stopped; where the wire goes with the server, what is there is taken."""
 
     @contextmanager
     def _controlled(self) -> Iterator[None]:

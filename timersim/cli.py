@@ -36,6 +36,9 @@ from timersim.lab.schedule import Schedule
 from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
 from timersim.strategies.search import find_violations
 
+TICK = 0.01
+"""Seconds of a tick in real time."""
+
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
 FORMATS = (".png", ".svg")
@@ -136,6 +139,13 @@ def check(
         typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
     ] = None,
     *,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time",
+            help=f"Let time pass: a tick takes {TICK * 1000:g} ms, and verdicts are less exact.",
+        ),
+    ] = False,
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Take out each safeguard in turn, in memory, and see what finds it.")
     ] = False,
@@ -156,15 +166,16 @@ def check(
     if json_file not in {None, "-"}:
         _check_writable(Path(json_file or ""))
     if ablations:
-        if (backend, server, without) != (None, None, None):
+        if (backend, server, without) != (None, None, None) or real_time:
             raise BackendError(
-                "--ablations goes through all safeguards, in memory: no --backend, --server or --without"
+                "--ablations goes through all safeguards, in memory: no --backend, --server, --without or --real-time"
             )
         return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
-    names = backend or default_names(server, without)
+    names = backend or default_names(server, without, is_real_time=real_time)
+    options = {"tick": TICK} if real_time else {"pin": True}
     reports: list[Report] = []
     left: list[str] = []
-    backends = [make_backend(name, server=server, without=without, pin=True) for name in names]
+    backends = [make_backend(name, server=server, without=without, **options) for name in names]
     for name, made in zip(names, backends, strict=True):
         report, behind = _search(made, examples or EXAMPLES[name], seed)
         reports.append(report)

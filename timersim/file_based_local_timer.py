@@ -171,7 +171,10 @@ class FileTimerServer(PidTimerServer):
         self._log_event("watchdog started", None)
 
     def stop(self) -> None:
-        """Stops the watchdog and takes the FIFO away; when this returns, nothing is reaped any more."""
+        """Stops the watchdog and takes the FIFO away; when this returns, nothing is reaped any more.
+
+        What had arrived is known when it is started again.
+        """
         super().stop()
         self._fifo.close()
         self._log_event("watchdog stopped", None)
@@ -219,6 +222,9 @@ class FileTimerServer(PidTimerServer):
             pid: [self._with_signal(timer) for timer in timers]
             for pid, timers in super().get_expired_timers(deadline).items()
         }
+
+    def _take_leave(self) -> None:
+        self.register_timers(self._take_arrived())
 
     def _run_watchdog(self) -> None:
         super()._run_watchdog()

@@ -228,6 +228,12 @@ class SocketTimerServer(SequencedTimerServer):
         super().start()
 
     def stop(self) -> None:
-        """Stops the watchdog and takes the socket away; when this returns, nothing is reaped any more."""
+        """Stops the watchdog and takes the socket away; when this returns, nothing is reaped any more.
+
+        What had arrived is answered, and known when it is started again.
+        """
         super().stop()
         self._socket.close()
+
+    def _take_leave(self) -> None:
+        self.register_timers(self._take_arrived())

@@ -86,7 +86,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
         ),
         (
             {"name": "memory", "pin": True},
-            "a saved backend has name, server, without, max_interval, contract, wire, patch, not 'pin'",
+            "a saved backend has name, server, without, max_interval, contract, tick, wire, patch, not 'pin'",
         ),
         ({"server": "a:b"}, "a saved backend has a name: {'server': 'a:b'}"),
         (
@@ -116,9 +116,12 @@ def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, Any], se
         ({"without": "signal-incarnations"}, ("memory",)),
         ({"without": "outlive-a-sender"}, ("memory", "local", "file", "socket")),
         ({"server": "a:b"}, ("memory",)),
+        ({"is_real_time": True}, ("local", "file", "socket")),
+        ({"without": "heed-the-sequence", "is_real_time": True}, ("socket",)),
+        ({"server": "a:b", "is_real_time": True}, ("local",)),
     ],
 )
-def test_without_a_choice_those_are_checked_that_can_be(given: dict[str, str], names: tuple[str, ...]) -> None:
+def test_without_a_choice_those_are_checked_that_can_be(given: dict[str, Any], names: tuple[str, ...]) -> None:
     """A safeguard is taken out of the servers that have it, and of none that would hit strangers without it."""
     assert default_names(**given) == names
 

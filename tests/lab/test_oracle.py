@@ -153,8 +153,20 @@ def test_who_was_reaped_was_owed() -> None:
 
 
 def test_transit_widens_the_debt() -> None:
-    """Where an instant is known to 2 ticks, the reap is owed 2 ticks later."""
-    assert owed(Story(Contract(reap_within=10, transit=2)).acquire(5).account()) == [("s0", 17)]
+    """Where instants are known to 2 ticks, the reap is owed 4 ticks later: neither end is known better."""
+    assert owed(Story(Contract(reap_within=10, transit=2)).acquire(5).account()) == [("s0", 19)]
+
+
+@pytest.mark.parametrize(("begin", "by"), [(6, [("s0", 22)]), (7, [("s0", 22)]), (8, [("s0", 9)])])
+def test_transit_lets_a_pause_begin_before_the_reap(begin: Instant, by: list[tuple[str, Instant]]) -> None:
+    """A pause that begins 2 ticks after the expiration may have begun before it; and its end is as imprecise."""
+    assert owed(Story(Contract(transit=2)).acquire(5).at(begin).pause(20).account()) == by
+
+
+@pytest.mark.parametrize(("begin", "is_owed"), [(6, False), (7, False), (8, True)])
+def test_transit_lets_a_stop_begin_before_the_reap(begin: Instant, is_owed: bool) -> None:  # noqa: FBT001 - a parameter
+    """A server that stops 2 ticks after the expiration may have stopped before it."""
+    assert bool(owed(Story(Contract(transit=2)).acquire(5).at(begin).stop().account())) == is_owed
 
 
 @pytest.mark.parametrize(("begin", "until", "by"), [(1, 4, 5), (1, 5, 5), (1, 6, 6), (5, 9, 9), (6, 9, 5), (0, 50, 50)])

@@ -8,15 +8,18 @@ from timersim.clock import SystemClock
 
 
 class CallsUnderWay:
-    """The calls of a run in real time, one a worker at most; `returned(call, said)` is called when one has returned.
+    """The calls of a run in real time, one a worker at most; `says(call, word)` is called with what each one says.
+
+    That is "asks" where its request lies in the server's socket, and in the end "done", "raised", or nothing from one
+    that was killed.
 
     `deafness` is the longest time, in seconds, for which nobody listened though a call was under way, or by which the
     listener was late: so much later than it happened may something have been heard.
     """
 
-    def __init__(self, returned: Callable[[Call, bytes], None]) -> None:
+    def __init__(self, says: Callable[[Call, bytes], None]) -> None:
         self.deafness = 0.0
-        self._returned = returned
+        self._says = says
         self._clock = SystemClock()
         self._calls: dict[int, Call] = {}
         self._heard_at = math.inf
@@ -57,9 +60,11 @@ class CallsUnderWay:
         return [worker for fd in ready for worker in self._hear(calling[fd])]
 
     def _hear(self, call: Call) -> list[int]:
-        said = call.process.answer()
-        if said in {b"asks", b"greets"}:
+        word = call.process.answer()
+        if word == b"greets":
+            return []
+        self._says(call, word)
+        if word == b"asks":
             return []
         del self._calls[call.worker]
-        self._returned(call, said)
         return [call.worker]

@@ -1,6 +1,7 @@
 """The backends by name, and what rebuilds each of them: for the command line and for saved schedules."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -19,6 +20,9 @@ EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "socket": 200, "torch-loc
 DEFAULTS = ("memory", "local", "file", "socket")
 """The backends that are checked without a choice: timersim's own."""
 
+REAL_TIME = ("local", "file", "socket")
+"""The backends that can run in real time."""
+
 
 class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
@@ -30,13 +34,15 @@ def make_backend(
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
     `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's, `options`
-    are its constructor's `max_interval`, `contract`, `patch` and `wire`. Raises BackendError.
+    are its constructor's `max_interval`, `contract`, `patch`, `wire` and `tick`. Raises BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
     """
     if name not in EXAMPLES:
         raise BackendError(f"there is no backend {name!r}; there are {', '.join(EXAMPLES)}")
+    if "tick" in options and name not in REAL_TIME:
+        raise BackendError(f"{name} has virtual time only; in real time there are {', '.join(REAL_TIME)}")
     if server is not None and without is not None:
         raise BackendError("--without takes a safeguard out of timersim's own server; it can't be used with --server")
     if name.startswith("torch-") and (server, without) != (None, None):
@@ -59,15 +65,18 @@ def make_backend(
     return _timersim_backend(name, maker or _own_server(name), pin=pin, spec=spec, **options)
 
 
-def default_names(server: str | None = None, without: str | None = None) -> tuple[str, ...]:
+def default_names(
+    server: str | None = None, without: str | None = None, *, is_real_time: bool = False
+) -> tuple[str, ...]:
     """Returns the backends that are checked without a choice; BackendError for a safeguard that there is not.
 
     >>> default_names(without="reap-once"), default_names(without="heed-the-sequence")
     (('memory', 'local', 'file', 'socket'), ('memory', 'socket'))
     """
     if server is not None:
-        return ("memory",)
-    return tuple(name for name in DEFAULTS if without is None or _has_safeguard(name, without))
+        return ("local" if is_real_time else "memory",)
+    names = REAL_TIME if is_real_time else DEFAULTS
+    return tuple(name for name in names if without is None or _has_safeguard(name, without))
 
 
 def from_spec(spec: Mapping[str, Any]) -> Backend:
@@ -96,6 +105,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "without": lambda value: isinstance(value, str),
     "max_interval": lambda value: type(value) is int and value > 0,
     "contract": lambda value: isinstance(value, dict),
+    "tick": lambda value: type(value) in {int, float} and 0 < value < math.inf,
     "wire": lambda value: value in {"shared", "sequenced"},
     "patch": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
 }

@@ -67,7 +67,8 @@ class RealRun(World):
         self._pool = pool
         self._processes: dict[int, Worker] = {}
         self._dead: list[tuple[int, Worker, tuple[int, ...]]] = []
-        self._calls = CallsUnderWay(self._has_returned)
+        self._calls = CallsUnderWay(self._says)
+        self._arrived: set[int] = set()
         self._returned: deque[int] = deque()
         self._dying: dict[int, int] = {}
 
@@ -193,12 +194,15 @@ class RealRun(World):
         number = self.recorder.sent(worker, scope, expiration)
         self._calls.make(Call(worker, self._processes[worker], number, command))
 
-    def _has_returned(self, call: Call, said: bytes) -> None:
-        """Records what became of a call; who was killed in one has armed its timer perhaps."""
+    def _says(self, call: Call, word: bytes) -> None:
+        """Records what becomes of a call, once; who was killed in one has armed its timer perhaps."""
         with self._lock:
-            if said == b"raised":
+            if call.number in self._arrived:
+                return
+            if word == b"raised":
                 self.recorder.add(Meddled, call.number, "refused", self.recorder.now())
-            elif said or call.command[0] == "acquire":
+            elif word or call.command[0] == "acquire":
+                self._arrived.add(call.number)
                 self.recorder.arrived(call.number)
 
     def _let_obey(self) -> None:

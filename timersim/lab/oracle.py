@@ -87,6 +87,11 @@ class Account:
         return self.record.contract
 
     @property
+    def allowance(self) -> Instant:
+        """How late a reap may be observed of which the contract says `reap_within`: both ends may be imprecise."""
+        return self.contract.reap_within + 2 * self.contract.transit
+
+    @property
     def lives(self) -> list[Life]:
         """Every incarnation of the run, in the order of their beginning."""
         return [(event.worker, event.incarnation) for event in self.record.of(Started)]

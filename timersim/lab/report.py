@@ -124,7 +124,7 @@ class Report:
         self.exercised.update(trace.exercised)
         self.goals.update(trace.goals)
         self.worst_lateness = max(self.worst_lateness, max(lateness(trace.account), default=-math.inf))
-        self.allowed_lateness = trace.contract.reap_within
+        self.allowed_lateness = max(self.allowed_lateness, trace.account.allowance)
 
     @property
     def broken(self) -> set[str]:

@@ -16,7 +16,7 @@ from timersim.lab.operations import (
     StopServer,
 )
 from timersim.lab.oracle import Account, Duty, Guard
-from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed, numbered
+from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed, numbered, rounded
 from timersim.lab.timeline import at_text
 
 
@@ -91,7 +91,7 @@ def lateness(account: Account) -> Iterator[Instant]:
     for duty in account.duties:
         reaped = reap_instant(account, duty.guard)
         if reaped is not None:
-            yield max(0, reaped - (duty.by - account.contract.reap_within))
+            yield max(0, rounded(reaped - (duty.by - account.allowance)))
 
 
 def reap_instant(account: Account, guard: Guard) -> Instant | None:
