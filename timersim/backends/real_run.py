@@ -14,6 +14,7 @@ from timersim.backends.gated_clock import GatedClock
 from timersim.backends.pool import CRASH_STATUS, Pool, PoolError, Worker
 from timersim.backends.real_server import RealServer
 from timersim.backends.recorded_reaper import RecordedReaper
+from timersim.backends.run_delay import RunDelay
 from timersim.backends.wire import Call, Wire, wait_for
 from timersim.clock import SystemClock
 from timersim.fakes.patch import Face, bent, default_modules
@@ -45,14 +46,16 @@ class RealRun(World):
     """A run of which a tick is `tick` seconds. The driver's thread makes things happen, and listens to the workers.
 
     The server reaps meanwhile, in threads of its own: everything is recorded under one lock, and what a worker would
-    do that has just been reaped is recorded as skipped. How late the driver was is its `imprecision`: so late may the
-    server have been, too.
+    do that has just been reaped is recorded as skipped. Its `imprecision` is what the machine has to answer for: how
+    late the driver was, how long the server's threads waited for a processor, how long a killed worker took to die.
     """
 
     def __init__(self, max_interval: int, tick: float, pool: Pool, wire: Wire) -> None:
         self._tick = tick
         self._clock = SystemClock()
         self._gate = GatedClock()
+        self._delay = RunDelay()
+        self._longest_death = 0.0
         self._began = self._planned = self._clock.monotonic()
         self.recorder = Recorder(self._now)
         self._server = RealServer(self.recorder)
@@ -85,11 +88,12 @@ class RealRun(World):
 
     @property
     def imprecision(self) -> Instant:
-        return self._calls.deafness / self._tick
+        return max(self._calls.deafness, self._delay.seconds(), self._longest_death) / self._tick
 
     def advance(self, ticks: Instant) -> None:
         self._planned += ticks * self._tick
         self._listen(self._planned)
+        self._delay.seconds()
 
     def start(self, worker: int) -> None:
         process = self._pool.take()
@@ -251,7 +255,9 @@ class RealRun(World):
 
     def _kill(self, worker: int) -> bool:
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""
+        began = self._clock.monotonic()
         is_gone = self._reaper.kill(self._processes[worker].pid)
+        self._longest_death = max(self._longest_death, self._clock.monotonic() - began)
         if is_gone:
             self._see_dead(worker, -signal.SIGKILL, self._dying.get(worker, -signal.SIGKILL))
         return is_gone
