@@ -3,13 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from timersim.lab.contract import Contract
 from timersim.lab.operations import (
     FLOOD_AFTER,
+    SENDING,
     Acquire,
     Corrupt,
     Crash,
@@ -32,6 +33,7 @@ from timersim.lab.operations import (
     RestartServer,
     Resume,
     Reuse,
+    SendingPoint,
     SlowReap,
     Stall,
     Start,
@@ -131,6 +133,8 @@ class Backend(ABC):
     contract: Contract
     operations: frozenset[type[Operation]]
     """The operations that it can carry out."""
+    sending: Sequence[SendingPoint] = SENDING
+    """The points of its wire at which a worker can be killed while it sends; a search draws no others."""
     is_real: bool = False
     """Whether its workers are real processes, really killed."""
     seldom: frozenset[str] = frozenset()
