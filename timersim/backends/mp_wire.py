@@ -11,7 +11,7 @@ from collections import deque
 from multiprocessing import context, popen_spawn_posix, reduction
 from typing import Any
 
-from timersim.backends.stopping import Stops
+from timersim.backends.calling import Stops
 from timersim.clock import Clock
 from timersim.local_timer import LocalTimerClient
 

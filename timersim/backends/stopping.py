@@ -1,33 +1,11 @@
-"""Clients of real workers that stop in the middle of a request, where the worker is to be killed.
-
-A worker is told at which point its next request is to stop, and says so on its commands' socket when it has come there:
-how it dies then, and by whom, is for who told it.
-"""
+"""Clients of a FIFO and of a socket that can stop in the middle of a request, where their worker is to be killed."""
 
 import math
-import signal
 import socket
 
-from timersim.backends.calling import CallClock
+from timersim.backends.calling import CallClock, Stops
 from timersim.file_based_local_timer import FileTimerClient
 from timersim.socket_timer import SocketTimerClient
-
-
-class Stops:
-    """The point at which a worker is to stop in its next request."""
-
-    def __init__(self, commands: socket.socket) -> None:
-        self._commands = commands
-        self.at: str | None = None
-
-    def come_to(self, point: str) -> None:
-        """Says that the request has come to this point and stays there, where it is the one; else goes on."""
-        if point != self.at:
-            return
-        self.at = None
-        self._commands.send(point.encode())
-        while True:
-            signal.pause()
 
 
 class StoppingFileClient(FileTimerClient):
