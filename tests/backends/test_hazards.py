@@ -348,3 +348,25 @@ def test_how_a_writer_leaves_its_queue(*, at: str, holds_lock: bool, written: fl
         length = 4 + int.from_bytes(frame[:4], "big")
         assert len(frame) == (int(length * written) if written else 0)
         assert wire._queue.qsize() == 1
+
+
+@pytest.mark.parametrize("at", LOCKED)
+def test_a_mended_queue_is_as_new(at: str) -> None:
+    """After a death with its lock nothing of before is there: the next request is read, and nothing more is owed."""
+    wire = QueueWire()
+    with closing(wire), closing(Pool(*wire.to_pass())) as pool:
+        dead, other = pool.take(), pool.take()
+        dead.send("stop_at", at)
+        assert hear(dead, "it", "stop_at") == b"done"
+        dead.send("acquire", "s0", 4e9)
+        assert {hear(dead, "it", "acquire") for _ in range(2)} == {b"done", at.encode()}
+        dead.signal(signal.SIGKILL)
+        wait_for(dead.pidfd, "its death")
+        pool.bury(dead)
+        wire.mend()
+        assert wire.is_drained()
+
+        other.send("acquire", "s1", 4e9)
+        wait_for(wire.fileno(), "its request")
+        assert [(request.worker_id, request.scope_id) for request in wire.read()] == [(other.pid, "s1")]
+        assert wire.is_drained()
