@@ -99,6 +99,16 @@ def test_over_a_fifo_it_goes_as_over_a_socket(at: SendingPoint, backends: dict[s
     assert (file.hash, file.violations, file.known) == (socket.hash, [], [])
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_release_is_lost_as_an_acquire_is(transport: str, backends: dict[str, ProcessBackend]) -> None:
+    """Who is killed before its release was written is dead, and its release has not arrived."""
+    schedule = Schedule([Acquire(0, "s0", after=5), CrashSending(0, "buffered", gap=1), Release(0, "s0")])
+    trace = run(schedule, backends[transport])
+
+    assert (trace.of(Arrived), trace.of(Meddled)) == ([Arrived(0, 0)], [Meddled(1, 1, "lost", 1)])
+    assert (trace.deaths, trace.violations, trace.known) == ([Died(1, 0, 0, "sigkill")], [], [])
+
+
 def test_a_half_written_request_silences_the_rest(local: ProcessBackend) -> None:
     """Nobody is heard after it: who was guarded before is reaped for that, and who was not is never reaped."""
     trace = run(killed("half written"), local)
