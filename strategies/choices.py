@@ -33,6 +33,7 @@ from timersim.lab.operations import (
     RestartServer,
     Resume,
     Reuse,
+    SendingPoint,
     SlowReap,
     Stall,
     Start,
@@ -81,7 +82,6 @@ _FAULTS: dict[type[Operation], Callable[[int, int, int], Operation]] = {
     Drop: lambda worker, value, gap: Drop(worker, gap=gap),
     Duplicate: lambda worker, value, gap: Duplicate(worker, LATER[value] if value else 0, gap=gap),
     Corrupt: lambda worker, value, gap: Corrupt(worker, CORRUPTIONS[value % len(CORRUPTIONS)], gap=gap),
-    CrashSending: lambda worker, value, gap: CrashSending(worker, SENDING[value % len(SENDING)], gap=gap),
     FailReap: lambda worker, value, gap: FailReap(worker, 1 + value % 3, gap=gap),
     RaiseInReap: lambda worker, value, gap: RaiseInReap(worker, 1 + value % 3, gap=gap),
     SlowReap: lambda worker, value, gap: SlowReap(worker, LATER[value], gap=gap),
@@ -111,12 +111,16 @@ _ABSENCES: dict[type[Operation], Callable[[int], Operation]] = {
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What schedules are made of: the kinds of operations, and how much of each there may be."""
+    """What schedules are made of: the kinds of operations, and how much of each there may be.
+
+    At the points `sending` a worker may be killed while it sends.
+    """
 
     kinds: Sequence[type[Operation]] = PLAIN
     max_workers: int = 3
     max_scopes: int = 2
     max_size: int = 12
+    sending: Sequence[SendingPoint] = SENDING
 
 
 def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
@@ -143,7 +147,10 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         met = _met(plan, value)
         possible = _possible(plan, met if met and met in vocabulary.kinds else deck[kind], worker, value)
         drawn = possible if possible in vocabulary.kinds else deck[kind]
-        operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
+        if drawn is CrashSending:
+            operations.append(CrashSending(worker, vocabulary.sending[value % len(vocabulary.sending)], gap=gap))
+        else:
+            operations.append(_made(plan, drawn, worker, f"s{scope}", value, gap))
     else:
         choose(1)  # an end like any other, so that what shrinks can take an operation out
     return Schedule(operations)

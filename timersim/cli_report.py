@@ -23,7 +23,7 @@ def table_lines(reports: Sequence[Report]) -> Iterator[str]:
     for name in INVARIANTS:
         exercised = sum(report.exercised[name] for report in reports)
         broken = [report.backend for report in reports if name in report.broken]
-        known = [report.backend for report in reports for f in report.known if name in f.invariants]
+        known = [report.backend for report in reports if any(name in finding.invariants for finding in report.known)]
         verdict = "[green]holds[/]" if exercised else "[yellow]not exercised[/]"
         if known:
             verdict = f"known on {', '.join(known)}"

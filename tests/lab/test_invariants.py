@@ -230,7 +230,8 @@ def test_every_invariant_is_broken_and_held_by_some_record() -> None:
         *("pause-is-not-silence", "wall-steps-do-not-matter", "reap-spares-the-rest", "no-head-of-line"),
         *("restart-guards", "watchdog-survives"),
     }
-    tables = {"replay-safe", "scope-isolation", "poison-contained", "acquire-means-armed", "conservation"}
+    tables = {"replay-safe", "scope-isolation", "poison-contained", "death-contained", "acquire-means-armed"}
+    tables.add("conservation")
 
     assert {case.split(",")[0] for case in BREAKING} | special | tables == set(INVARIANTS)
     assert {name for _, name, _ in HOLDING.values()} | special | tables == set(INVARIANTS)
@@ -315,6 +316,7 @@ def test_each_violation_is_a_class_of_its_own() -> None:
         "watchdog-survives": "WatchdogSurvives",
         "scope-isolation": "ScopeIsolation",
         "poison-contained": "PoisonContained",
+        "death-contained": "DeathContained",
         "acquire-means-armed": "AcquireMeansArmed",
         "nothing-left": "NothingLeft",
         "conservation": "Conservation",

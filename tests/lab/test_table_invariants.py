@@ -6,12 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.story import Story, broken, headlines, holds, verdict
+from timersim.backends.local_wire import HAZARDS
 from timersim.lab.contract import Contract
 from timersim.lab.invariants import Harm, judge
-from timersim.lab.record import Instant, ServerFailed, Table
+from timersim.lab.record import Instant, Meddled, ServerFailed, Table
 
 SEQUENCED = Contract(order="sequence")
 KNOWN = Contract(exempt={"replay-safe": "requests carry no sequence"})
+QUEUE = Contract(exempt=HAZARDS)
 
 BOTH = holds("s0", "s1")
 
@@ -266,7 +268,70 @@ def test_the_dead_may_leave_beside_a_bad_message() -> None:
     assert (headlines(left), headlines(late)) == ([], [])
 
 
+# death-contained
+
+
+def silenced(*, acquires: bool, contract: Contract | None = QUEUE) -> Story:
+    """Worker 1 is killed with the lock at 1, and worker 0 sends at 2."""
+    story = Story(contract).begin(1).acquire(200).at(1)
+    held = story.sent(1, "s0", None)
+    story.came(held).did(Meddled, held, "lock held", 1).die("sigkill", worker=1).at(2)
+    story.sent(0, "s1", 300 if acquires else None)
+    return story
+
+
+@pytest.mark.parametrize("acquires", [True, False])
+def test_who_is_killed_with_the_lock_silences_nobody(*, acquires: bool) -> None:
+    """A request that another one sends after that and that never arrives breaks it; an acquire its own promise, too."""
+    lines, cases = verdict(silenced(acquires=acquires), "death-contained")
+
+    kind = "acquire" if acquires else "release"
+    said = f"worker 0's {kind} of s1 at t=2"
+    first = f"death-contained: {said} never arrived: worker 1 was killed with the lock at t=1"
+    second = f"acquire-means-armed: {said} returned, and never arrived"
+    assert (lines, cases) == ([first, second] if acquires else [first], 1)
+
+
+def test_who_is_heard_after_a_death_with_the_lock_is_a_case() -> None:
+    """What arrives all the same holds."""
+    assert verdict(silenced(acquires=True).came(2), "death-contained") == ([], 1)
+
+
+def test_what_was_sent_before_a_death_with_the_lock_is_no_case() -> None:
+    """Of what was sent before, and of what the dead one sent, it says nothing."""
+    story = Story(QUEUE).begin(1)
+    story.sent(0, "s0", None)
+    held = story.sent(1, "s0", None)
+
+    assert verdict(story.did(Meddled, held, "lock held", 0).die("sigkill", worker=1), "death-contained") == ([], 0)
+
+
+@pytest.mark.parametrize("contract", [Contract(), SEQUENCED, KNOWN])
+def test_where_it_is_not_known_a_death_with_the_lock_is_no_case(contract: Contract) -> None:
+    """What does not arrive is not laid to a server whose contract says nothing of such a lock."""
+    assert verdict(silenced(acquires=True, contract=contract), "death-contained") == ([], 0)
+
+
 # acquire-means-armed
+
+
+@pytest.mark.parametrize(("fault", "lines"), [("lost", 1), ("refused", 0)])
+def test_an_acquire_that_returned_arrives(fault: str, lines: int) -> None:
+    """Where a buffer is known to lose them, each acquire is a case that did not raise; a release is none."""
+    story = Story(QUEUE).acquire(200, "s1").meddled("lost", worker=0)
+    lost = story.sent(0, "s0", 200)
+
+    said = ["acquire-means-armed: worker 0's acquire of s0 at t=0 returned, and never arrived"]
+    assert verdict(story.did(Meddled, lost, fault, 0), "acquire-means-armed") == (said * lines, 1 + lines)
+
+
+@pytest.mark.parametrize("contract", [Contract(), KNOWN])
+def test_where_a_buffer_promises_nothing_nothing_is_said(contract: Contract) -> None:
+    """A request that never arrives breaks no promise of a wire that has made none."""
+    story = Story(contract)
+    lost = story.sent(0, "s0", 200)
+
+    assert verdict(story.did(Meddled, lost, "lost", 0), "acquire-means-armed") == ([], 0)
 
 
 def answered(said: str) -> str:

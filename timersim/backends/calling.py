@@ -1,7 +1,8 @@
-"""The clock of a worker of the process backend: what its client waits for, and for how long, is told or left out."""
+"""What the client of a real worker is given: a clock that waits for answers alone, and where it is to stop."""
 
 import math
 import os
+import signal
 import socket
 from collections.abc import Sequence
 
@@ -27,3 +28,23 @@ class CallClock(SystemClock):
         self._commands.send(b"asks" if connection == self._greeted else b"greets")
         self._greeted = connection
         return super().wait_readable(fds, math.inf)
+
+
+class Stops:
+    """The point at which a worker is to stop in its next request.
+
+    It says so on `commands` when it has come there: how it dies then, and by whom, is for who told it.
+    """
+
+    def __init__(self, commands: socket.socket) -> None:
+        self._commands = commands
+        self.at: str | None = None
+
+    def come_to(self, point: str) -> None:
+        """Says that the request has come to this point and stays there, where it is the one; else goes on."""
+        if point != self.at:
+            return
+        self.at = None
+        self._commands.send(point.encode())
+        while True:
+            signal.pause()

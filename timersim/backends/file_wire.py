@@ -4,7 +4,7 @@ import pickle
 from typing import Any
 
 from timersim.backends.private_path import PrivatePath
-from timersim.backends.wire import REFUSED_WHILE_STOPPED, Line, Wire
+from timersim.backends.wire import NEEDS_LOCK, REFUSED_WHILE_STOPPED, SURVIVED, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab.contract import Contract
@@ -18,14 +18,14 @@ class FileWire(Wire):
     """
 
     server = FileTimerServer
-    seldom = REFUSED_WHILE_STOPPED
+    seldom = REFUSED_WHILE_STOPPED | NEEDS_LOCK
 
     def __init__(self, *, is_real_time: bool = False) -> None:
         self._place = PrivatePath("fifo")
 
     @staticmethod
     def contract(*, is_ours: bool, max_interval: int) -> Contract:
-        return Contract(reap_within=0 if is_ours else max_interval)
+        return Contract(reap_within=0, survives=SURVIVED) if is_ours else Contract(reap_within=max_interval)
 
     def to_pass(self) -> tuple[Any, list[int]]:
         return pickle.dumps(("file", self._place.path)), []

@@ -5,17 +5,25 @@ from collections import defaultdict, deque
 from typing import Any
 
 from timersim.backends.mp_wire import QueueFace, QueueWire
-from timersim.backends.pool import PoolError
-from timersim.backends.wire import Call, Line, Wire
+from timersim.backends.pool import Worker
+from timersim.backends.wire import SURVIVED, Call, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.lab.contract import Contract
+from timersim.lab.operations import SENDING
 from timersim.local_timer import LocalTimerServer, MultiprocessingRequestQueue
+
+HAZARDS = {
+    "acquire-means-armed": "the queue's feeder thread sends after put has returned, and dies with its process",
+    "death-contained": "who is killed with the queue's lock takes it along",
+}
+"""What a `multiprocessing.Queue` can't keep, and why."""
 
 
 class LocalWire(Wire):
     """Workers that put into one queue, of which a server sees a face."""
 
     server = LocalTimerServer
+    sending = SENDING
 
     def __init__(self, *, is_real_time: bool = False) -> None:
         self._queue = QueueWire(has_reader=is_real_time)
@@ -23,7 +31,9 @@ class LocalWire(Wire):
 
     @staticmethod
     def contract(*, is_ours: bool, max_interval: int) -> Contract:
-        return Contract(reap_within=0 if is_ours else max_interval)
+        if not is_ours:
+            return Contract(reap_within=max_interval)
+        return Contract(reap_within=0, survives=SURVIVED, exempt=HAZARDS)
 
     def to_pass(self) -> tuple[Any, list[int]]:
         return self._queue.to_pass(self._kind)
@@ -42,7 +52,13 @@ class LocalWire(Wire):
 
 
 class _LocalLine(Line):
-    """A worker has put when its call returns; its feeder thread writes. While that is owed, time stands still."""
+    """A worker has put when its call returns; its feeder thread writes. While that is owed, time stands still.
+
+    Once a worker was killed with the queue's lock nothing more can come: what the others put stays under way, and their
+    feeder threads wait for real until they are killed, in the run or at its end.
+    """
+
+    sending = SENDING
 
     def __init__(self, clock: VirtualClock, wire: QueueWire) -> None:
         super().__init__(clock)
@@ -50,22 +66,64 @@ class _LocalLine(Line):
         self.mp_queue = QueueFace(clock)
         self.queue = MultiprocessingRequestQueue(self.mp_queue, clock=clock)
         self._under_way: defaultdict[int, deque[int]] = defaultdict(deque)
+        self._is_silenced = False
+        self._exiting: set[int] = set()
         clock.spawn(self._pump, name="pump")
 
     def make(self, call: Call) -> None:
-        process = call.process
-        self._under_way[process.pid].append(call.number)
+        if self._is_silenced:
+            self.let_be(call.process)
+        self._under_way[call.process.pid].append(call.number)
+        says = 2 if call.process.pid in self._crashing else 1
         with self.clock.hold(f"worker {call.worker}: {call.command[0]}"):
-            process.send(*call.command)
-            self.clock.wait_readable([process.commands.fileno()], math.inf)
-            if not process.answer():
-                raise PoolError(f"worker {call.worker} ended when told to {call.command[0]}")
-            self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
-        self._wire.pass_lock()
+            call.process.send(*call.command)
+            said = {self._hear(call) for _ in range(says)} - {b"done"}
+            if not self._is_silenced and said <= {b"flushed"}:
+                self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
+        if said:
+            self.has_stopped(call, *said)
+        elif not self._is_silenced:
+            self._wire.pass_lock()
+
+    def has_stopped(self, call: Call, said: bytes) -> None:
+        """Has a worker killed; in all points but the first it has the lock, and takes it along."""
+        if said != b"buffered":
+            self._is_silenced = True
+            self.meddled(call.number, "lock held")
+        self.kill(call.worker)
+
+    def is_calling(self, process: Worker) -> bool:
+        return process.pid in self._exiting
+
+    def is_stuck(self, process: Worker) -> bool:
+        return bool(self._under_way[process.pid])
+
+    def exits(self, process: Worker) -> bool:
+        """Returns whether a worker ends: its exit waits for its feeder thread, and that perhaps for the lock."""
+        if self._under_way[process.pid]:
+            self._exiting.add(process.pid)
+        return process.pid not in self._exiting
+
+    def forget(self, process: Worker) -> None:
+        super().forget(process)
+        self._exiting.discard(process.pid)
+        lost = self._under_way.pop(process.pid, ())
+        for number in lost:
+            self.meddled(number, "lost")
+        self._wire.lose(len(lost))
+
+    def end(self) -> None:
+        if self._is_silenced:
+            self._wire.mend()
 
     def number(self, request: Any) -> int | None:
         number, _ = self._numbers.get(id(request), (None, request))
         return number
+
+    def _hear(self, call: Call) -> bytes:
+        """Waits for what a worker says next, while what it sends is read."""
+        self.clock.wait_readable([call.process.commands.fileno()], math.inf)
+        return call.hear()
 
     def _pump(self) -> None:
         """Reads the wire as soon as something is there."""

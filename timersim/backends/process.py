@@ -23,8 +23,8 @@ from timersim.fakes.virtual_run import VirtualRun
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World
 from timersim.lab.goals import GOALS
-from timersim.lab.operations import PLAIN, Operation
-from timersim.lab.record import Left
+from timersim.lab.operations import PLAIN, CrashSending, Exit, Operation
+from timersim.lab.record import Left, Skipped
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 
 TRANSIT = 2.0
@@ -87,7 +87,8 @@ class ProcessBackend(Backend):
         self.name = name or transport
         self.server: ServerMaker = server or kind.server
         self.max_interval = max_interval
-        self.operations: frozenset[type[Operation]] = frozenset(PLAIN)
+        self.operations: frozenset[type[Operation]] = frozenset({*PLAIN, CrashSending})
+        self.sending = kind.sending
         is_ours = isinstance(self.server, type) and issubclass(self.server, kind.server)
         self.contract = contract or kind.contract(is_ours=is_ours, max_interval=max_interval)
         self.seldom = kind.seldom
@@ -95,6 +96,7 @@ class ProcessBackend(Backend):
         if tick is not None:
             self.contract = replace(self.contract, transit=max(TRANSIT, self.contract.transit))
             self.seldom = frozenset(GOALS)
+            self.operations = frozenset(PLAIN)
         self._patch = importable(patch)
         self._pin = pin
         self._cores: set[int] | None = None
@@ -182,7 +184,12 @@ class _ProcessRun(VirtualRun):
             reap=self._reaper,
         )
         self._reaper.record = self.workers.reap
-        line.attach(self.recorder, self.table, lambda worker: self.returned(worker))
+        line.attach(
+            self.recorder,
+            self.table,
+            returned=lambda worker: self.returned(worker),
+            kill=lambda worker: self.crash(worker, "sigkill"),
+        )
         self._pool = pool
         self._processes: dict[int, Worker] = {}
         self._lost: PoolError | None = None
@@ -203,9 +210,13 @@ class _ProcessRun(VirtualRun):
         self._send(worker, scope, None, "release", scope)
 
     def exit(self, worker: int) -> None:
-        self._processes[worker].send("exit")
-        self._see_dead(worker, 0)
-        self.recorder.died(worker, "exit")
+        process = self._processes[worker]
+        process.send("exit")
+        if self._line.exits(process):
+            self._see_dead(worker, 0)
+            self.recorder.died(worker, "exit")
+        else:
+            self.recorder.add(Skipped, Exit(worker))
 
     def crash(self, worker: int, how: str) -> None:
         if how == "sigkill":
@@ -223,6 +234,13 @@ class _ProcessRun(VirtualRun):
         self._processes[worker].signal(signal.SIGCONT)
         self.recorder.worker_resumed(worker)
 
+    def inject(self, fault: Operation) -> None:
+        match fault:
+            case CrashSending(worker, at):
+                self._line.crash_next(self._processes[worker], at)
+            case _:
+                super().inject(fault)
+
     def end(self) -> None:
         """Takes the survivors back, and records who is left of the dead.
 
@@ -233,17 +251,19 @@ class _ProcessRun(VirtualRun):
         for worker, process in self._processes.items():
             if process.has_ended:
                 raise PoolError(f"worker {worker} was ended by somebody else in the middle of a run")
-            if self._line.is_calling(process):
-                self._end_call(worker, process)
+            if self._line.is_stuck(process):
+                self._end_stuck(worker, process)
                 continue
             if self.recorder.paused(worker):
                 process.signal(signal.SIGCONT)
+            self._line.let_be(process)
             self._pool.give_back(process)
+        self._line.end()
         for _ in self._pool.strays():
             self.recorder.add(Left, "a process that nobody waits for")
 
-    def _end_call(self, worker: int, process: Worker) -> None:
-        """Ends a worker that waits for the answer of a server that has failed."""
+    def _end_stuck(self, worker: int, process: Worker) -> None:
+        """Ends a worker that waits for the answer of a server that has failed, or for the lock of who is dead."""
         process.signal(signal.SIGKILL)
         wait_for(process.pidfd, f"worker {worker}: death")
         self._pool.bury(process)

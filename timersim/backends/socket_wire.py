@@ -8,7 +8,7 @@ from typing import Any
 
 from timersim.backends.pool import PoolError, Worker
 from timersim.backends.private_path import PrivatePath
-from timersim.backends.wire import REFUSED_WHILE_STOPPED, Call, Line, Wire
+from timersim.backends.wire import REFUSED_WHILE_STOPPED, SURVIVED, Call, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server, ServerError
 from timersim.fakes.waiting import HoldTimeout
@@ -34,7 +34,8 @@ class SocketWire(Wire):
     @staticmethod
     def contract(*, is_ours: bool, max_interval: int) -> Contract:
         within = 0 if is_ours else max_interval
-        return Contract(reap_within=within, retry_within=max_interval, order="sequence")
+        survives = SURVIVED if is_ours else frozenset[str]()
+        return Contract(reap_within=within, retry_within=max_interval, order="sequence", survives=survives)
 
     def to_pass(self) -> tuple[Any, list[int]]:
         return pickle.dumps(("socket", self._place.path)), []
@@ -92,6 +93,7 @@ class _SocketLine(Line):
         return process.pid in self._calls
 
     def forget(self, process: Worker) -> None:
+        super().forget(process)
         self._calls.pop(process.pid, None)
 
     def answered(self, pid: int, reason: str | None) -> None:
@@ -115,7 +117,13 @@ class _SocketLine(Line):
         call = following.call
         if said == b"asks" and not following.has_asked:
             following.has_asked = True
-            self.has_arrived(call)
+            if call.process.pid in self._crashing:
+                said = b"flushed"
+            else:
+                self.has_arrived(call)
+        if said in {b"buffered", b"flushed"}:
+            self.has_stopped(call, said)
+            return
         if said in {b"asks", b"greets"}:
             return
         del self._calls[call.process.pid]

@@ -7,11 +7,11 @@ What is pickled is the queue, or ("flushed", queue), ("file", path) or ("socket"
 
 Requests of the zygote: `fork` with a descriptor (answered by the pid), `wait` with a pid (answered by the exit
 status, as os.waitstatus_to_exitcode gives it). Commands of a worker: acquire, release (answered: done, or raised
-where the call raised for want of a server; before that by what `CallClock` says), exit, crash (how).
+where the call raised for want of a server; before that by what `CallClock` says), stop_at (a point, or none: there
+the next request stops, and says so), exit, crash (how).
 """
 
 import ctypes
-import math
 import os
 import pickle
 import resource
@@ -20,6 +20,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 MESSAGE_LIMIT = 65_536
@@ -78,23 +79,17 @@ def _take_away(path: str) -> None:
 def _client(wire: Any) -> Callable[[socket.socket], Any]:
     """Returns what makes a worker's client, given the socket over which it gets its commands."""
     if not isinstance(wire, tuple):
-        from timersim.local_timer import LocalTimerClient
+        from timersim.backends.mp_wire import StoppingQueueClient
 
-        return lambda commands: LocalTimerClient(wire)
+        return partial(StoppingQueueClient, wire)
     transport, path = wire
     if transport == "flushed":
         from timersim.backends.flushing import FlushingTimerClient
 
         return lambda commands: FlushingTimerClient(path)
-    from timersim.backends.calling import CallClock
+    from timersim.backends.stopping import StoppingFileClient, StoppingSocketClient
 
-    if transport == "file":
-        from timersim.file_based_local_timer import FileTimerClient
-
-        return lambda commands: FileTimerClient(path, clock=CallClock(commands))
-    from timersim.socket_timer import SocketTimerClient
-
-    return lambda commands: SocketTimerClient(path, clock=CallClock(commands), answer_within=math.inf)
+    return partial(StoppingFileClient if transport == "file" else StoppingSocketClient, path)
 
 
 def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any]) -> int:
@@ -134,6 +129,8 @@ def _work(commands: socket.socket, client: Any) -> None:
 
 def _crash(how: str) -> None:
     """Dies in this way, without a core: a limit does not keep the kernel from giving one to a program."""
+    if how == "sigkill":
+        os.kill(os.getpid(), signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     LIBC.prctl(PR_SET_DUMPABLE, 0)
     if how == "abort":

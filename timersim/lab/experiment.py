@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from timersim.lab.contract import Contract
 from timersim.lab.operations import (
     FLOOD_AFTER,
+    SENDING,
     Acquire,
     Corrupt,
     Crash,
@@ -33,6 +34,7 @@ from timersim.lab.operations import (
     RestartServer,
     Resume,
     Reuse,
+    SendingPoint,
     SlowReap,
     Stall,
     Start,
@@ -137,6 +139,8 @@ class Backend(ABC):
     contract: Contract
     operations: frozenset[type[Operation]]
     """The operations that it can carry out."""
+    sending: Sequence[SendingPoint] = SENDING
+    """The points of its wire at which a worker can be killed while it sends; a search draws no others."""
     is_real: bool = False
     """Whether its workers are real processes, really killed."""
     seldom: frozenset[str] = frozenset()

@@ -153,7 +153,7 @@ class Attempted(Event):
 
 @dataclass(slots=True)
 class Skipped(Event):
-    """An operation could not happen, since its worker was dead, or alive already."""
+    """An operation could not happen: its worker was dead, or alive already, or hangs in its exit."""
 
     operation: Operation
 

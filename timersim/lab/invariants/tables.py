@@ -6,7 +6,17 @@ from timersim.lab.invariants.duties import is_between, owed
 from timersim.lab.invariants.registry import Breach, Cases, Harm, invariant, made_by
 from timersim.lab.operations import Corrupt
 from timersim.lab.oracle import Account
-from timersim.lab.record import Answered, Arrived, Life, Meddled, Registered, ServerCrashed, ServerFailed, numbered
+from timersim.lab.record import (
+    Answered,
+    Arrived,
+    Life,
+    Meddled,
+    Registered,
+    Sent,
+    ServerCrashed,
+    ServerFailed,
+    numbered,
+)
 from timersim.lab.registrations import Key, Registration
 from timersim.lab.timeline import at_text
 
@@ -58,9 +68,25 @@ def poison_contained(account: Account) -> Cases:
 
 
 @invariant(Harm.SPARES_THE_HUNG)
+def death_contained(account: Account) -> Cases:
+    """On a wire with a lock that all share: who is killed with it costs only itself."""
+    held = [event for event in account.record.of(Meddled) if event.fault == "lock held"]
+    if not held or "death-contained" not in account.contract.exempt:
+        return
+    requests, arrived = numbered(account.record.events), _arrivals(account)
+    dead = requests[held[0].request]
+    since = f"worker {dead.worker} was killed with the lock at {at_text(held[0].at)}"
+    for number, request in requests.items():
+        if number > dead.request:
+            yield None if number in arrived else _unheard(request, f"never arrived: {since}")
+
+
+@invariant(Harm.SPARES_THE_HUNG)
 def acquire_means_armed(account: Account) -> Cases:
     """On a sequenced wire: what is answered was armed, or disarmed, and what is refused has left no timer."""
     if account.contract.order != "sequence":
+        if "acquire-means-armed" in account.contract.exempt:
+            yield from _returned(account)
         return
     yield from _refused(account)
     requests = numbered(account.record.events)
@@ -79,6 +105,25 @@ def acquire_means_armed(account: Account) -> Cases:
             continue
         sentence = f"worker {life[0]} was answered at {at_text(answer.at)}, and its {request.scope} was {found} armed"
         yield Breach(answer.at, None, sentence, f"MUST NOT answer before the {said}")
+
+
+def _returned(account: Account) -> Cases:
+    """Yields the acquires that returned, which are all that did not raise: none was lost."""
+    arrived = _arrivals(account)
+    raised = {event.request for event in account.record.of(Meddled) if event.fault == "refused"}
+    for request in account.record.requests:
+        if request.expiration is not None and request.request not in raised:
+            yield None if request.request in arrived else _unheard(request, "returned, and never arrived")
+
+
+def _arrivals(account: Account) -> set[int]:
+    return {event.request for event in account.record.of(Arrived)}
+
+
+def _unheard(request: Sent, what: str) -> Breach:
+    kind = "release" if request.expiration is None else "acquire"
+    sentence = f"worker {request.worker}'s {kind} of {request.scope} at {at_text(request.at)} {what}"
+    return Breach(request.at, (request.worker, request.incarnation), sentence, "MUST arrive")
 
 
 def _refused(account: Account) -> Cases:
