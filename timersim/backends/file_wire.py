@@ -28,7 +28,11 @@ class FileWire(Wire):
         return Contract(reap_within=0 if is_ours else max_interval)
 
     def to_pass(self) -> tuple[Any, list[int]]:
-        return pickle.dumps(("file", self._place.path)), []
+        return pickle.dumps(self.address), []
+
+    @property
+    def address(self) -> Any:
+        return "file", self._place.path
 
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         line = Line(clock)

@@ -5,8 +5,7 @@ from collections import defaultdict, deque
 from typing import Any
 
 from timersim.backends.mp_wire import QueueFace, QueueWire
-from timersim.backends.pool import PoolError
-from timersim.backends.wire import Call, Line, Wire
+from timersim.backends.wire import Call, Line, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
 from timersim.lab.contract import Contract
 from timersim.local_timer import LocalTimerServer, MultiprocessingRequestQueue
@@ -27,6 +26,10 @@ class LocalWire(Wire):
     def to_pass(self) -> tuple[Any, list[int]]:
         return self._queue.to_pass()
 
+    @property
+    def address(self) -> Any:
+        return self._queue.queue
+
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         return _LocalLine(clock, self._queue)
 
@@ -46,14 +49,11 @@ class _LocalLine(Line):
         clock.spawn(self._pump, name="pump")
 
     def make(self, call: Call) -> None:
-        process = call.process
-        self._under_way[process.pid].append(call.number)
-        with self.clock.hold(f"worker {call.worker}: {call.command[0]}"):
-            process.send(*call.command)
-            self.clock.wait_readable([process.commands.fileno()], math.inf)
-            if not process.answer():
-                raise PoolError(f"worker {call.worker} ended when told to {call.command[0]}")
-            self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
+        self._under_way[call.process.pid].append(call.number)
+        call.make()
+        while not self._wire.is_drained():
+            wait_for(self._wire.fileno(), f"worker {call.worker}: {call.command[0]}")
+            self._read()
         self._wire.pass_lock()
 
     def number(self, request: Any) -> int | None:
@@ -64,8 +64,11 @@ class _LocalLine(Line):
         """Reads the wire as soon as something is there."""
         while True:
             self.clock.wait_readable([self._wire.fileno()], math.inf)
-            for request in self._wire.read():
-                number = self._under_way[request.worker_id].popleft()
-                self._numbers[id(request)] = number, request
-                self.recorder.arrived(number)
-                self.mp_queue.deliver(request)
+            self._read()
+
+    def _read(self) -> None:
+        for request in self._wire.read():
+            number = self._under_way[request.worker_id].popleft()
+            self._numbers[id(request)] = number, request
+            self.recorder.arrived(number)
+            self.mp_queue.deliver(request)

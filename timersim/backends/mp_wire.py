@@ -30,6 +30,11 @@ class QueueWire:
         os.set_blocking(self._reader, False)
         self._buffer = bytearray()
 
+    @property
+    def queue(self) -> Any:
+        """The queue itself, as multiprocessing passes it on to a process that it starts."""
+        return self._queue
+
     def fileno(self) -> int:
         """Returns the descriptor that is readable when something can be read."""
         return self._reader  # type: ignore[no-any-return]  # a descriptor

@@ -5,11 +5,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from timersim.backends.file_wire import FileWire
+from timersim.backends.functions import OPERATIONS, given_to, reference
 from timersim.backends.local_wire import LocalWire
-from timersim.backends.pool import Pool, PoolError, Worker
+from timersim.backends.pool import Pool, PoolError, Worker, WorkerPool
 from timersim.backends.socket_wire import SocketWire
 from timersim.backends.wire import Call, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
@@ -24,7 +25,16 @@ from timersim.lab.record import Left
 from timersim.lab.specs import MAX_INTERVAL, spec_of
 from timersim.reaper import ProcessReaper
 
+if TYPE_CHECKING:
+    from timersim.backends.interpreters import StartMethod
+
 Transport = Literal["local", "file", "socket"]
+
+METHODS = ("spawn", "forkserver", "fork")
+"""How multiprocessing starts a process with a full interpreter."""
+
+LIMIT = 86_400
+"""For how many ticks workers of a user's own code go on after the last operation: a day."""
 
 WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire, "socket": SocketWire}
 """What connects the workers to the server, by its name."""
@@ -47,7 +57,14 @@ class ProcessBackend(Backend):
     class with the constructor of timersim's own one there, or a callable `server(world)`. With "local" its world's
     `mp_queue` is a face of the queue, and its `queue` the same as requests; with the others its world's `arguments`
     have the path. On a socket it is a `SocketTimerServer`, or a subclass. `contract` is what it promises; `close` ends
-    the processes. With `pin` this process and the workers share one core until then, on
+    the processes.
+
+    `worker` is a function of yours that each worker calls, in virtual time: it is given what it has parameters for of
+    `clock` (virtual time), `client`, `worker` (its number) and `incarnation` (how often it was started before).
+    timersim is configured there, so `with timersim.expires(after=1800):` guards. A schedule then starts, pauses and
+    ends workers; after its last operation they go on, for `limit` ticks at most: who lives then is killed.
+    `start_method` is how multiprocessing starts processes with a full interpreter, "spawn", "forkserver" or "fork":
+    for `worker` it is spawn unless stated, for others the lean zygote, which is faster. With `pin` this process and the workers share one core until then, on
     which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
 
     >>> from timersim.lab import Acquire, Schedule, run
@@ -66,6 +83,9 @@ class ProcessBackend(Backend):
         server: ServerMaker | None = None,
         contract: Contract | None = None,
         max_interval: int = MAX_INTERVAL,
+        worker: Callable[..., object] | None = None,
+        limit: int = LIMIT,
+        start_method: "StartMethod | None" = None,
         patch: Sequence[str] | None = None,
         pin: bool = False,
         name: str | None = None,
@@ -81,7 +101,7 @@ class ProcessBackend(Backend):
         self.name = name or transport
         self.server: ServerMaker = server or kind.server
         self.max_interval = max_interval
-        self.operations: frozenset[type[Operation]] = frozenset(PLAIN)
+        self.operations: frozenset[type[Operation]] = frozenset(PLAIN if worker is None else OPERATIONS)
         is_ours = isinstance(self.server, type) and issubclass(self.server, kind.server)
         self.contract = contract or kind.contract(is_ours=is_ours, max_interval=max_interval)
         self.seldom = kind.seldom
@@ -91,9 +111,17 @@ class ProcessBackend(Backend):
         self._spec = spec or spec_of(
             transport, self.server, kind.server, contract=contract, max_interval=max_interval, patch=patch
         )
+        if worker is not None:
+            self._spec = None
+        self._start_method = start_method or (None if worker is None else "spawn")
+        if self._start_method not in {None, *METHODS}:
+            raise ValueError(f"the start method is {' or '.join(METHODS)}: start_method={start_method!r}")
+        self._given = given_to(worker) if worker is not None else ()
+        self._function = worker if worker is None or start_method == "fork" else reference(worker)
+        self._limit = limit
         self._kind = kind
         self._wire: Wire | None = None
-        self._pool: Pool | None = None
+        self._pool: WorkerPool | None = None
 
     def __repr__(self) -> str:
         return f"ProcessBackend({getattr(self.server, '__qualname__', self.server)}, name={self.name!r})"
@@ -110,8 +138,8 @@ class ProcessBackend(Backend):
                 os.sched_setaffinity(0, {min(self._cores)})
             try:
                 self._wire = self._kind()
-                self._pool = Pool(*self._wire.to_pass())
-                for worker in [self._pool.take() for _ in range(3)]:
+                self._pool = self._new_pool(self._wire)
+                for worker in [self._pool.take() for _ in range(3 if self._start_method is None else 1)]:
                     self._pool.give_back(worker)
             except BaseException:
                 self.close()
@@ -122,7 +150,7 @@ class ProcessBackend(Backend):
         self.warm()
         assert self._pool is not None
         assert self._wire is not None
-        world = _ProcessRun(self.max_interval, self._pool, self._wire)
+        world = self._new_run(self._pool, self._wire)
         try:
             with world.running(self.server, self._patch):
                 yield world
@@ -148,11 +176,25 @@ class ProcessBackend(Backend):
             os.sched_setaffinity(0, self._cores)
             self._cores = None
 
+    def _new_pool(self, wire: Wire) -> WorkerPool:
+        if self._start_method is None:
+            return Pool(*wire.to_pass())
+        from timersim.backends.interpreters import InterpreterPool
 
-class _ProcessRun(VirtualRun):
+        return InterpreterPool(self._start_method, wire.address, self._function, self._given)
+
+    def _new_run(self, pool: WorkerPool, wire: Wire) -> "ProcessRun":
+        if self._function is None:
+            return ProcessRun(self.max_interval, pool, wire)
+        from timersim.backends.function_run import FunctionRun
+
+        return FunctionRun(self.max_interval, pool, wire, self._limit)
+
+
+class ProcessRun(VirtualRun):
     """A run with real workers. While one of them owes an answer, time stands still."""
 
-    def __init__(self, max_interval: int, pool: Pool, wire: Wire) -> None:
+    def __init__(self, max_interval: int, pool: WorkerPool, wire: Wire) -> None:
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock)
         self._line = line = wire.line(clock, max_interval)
@@ -266,12 +308,16 @@ class _ProcessRun(VirtualRun):
 
     def _see_dead(self, worker: int, expected: int) -> None:
         """Waits for the worker's end, takes its exit status and holds it against the expected one."""
+        status = self._bury(worker)
+        if status != expected:
+            raise PoolError(f"worker {worker} ended with status {status}, not {expected}")
+
+    def _bury(self, worker: int) -> int:
+        """Waits for the worker's end and returns its exit status."""
         process = self._processes.pop(worker)
         self._line.forget(process)
         wait_for(process.pidfd, f"worker {worker}: death")
-        status = self._pool.bury(process)
-        if status != expected:
-            raise PoolError(f"worker {worker} ended with status {status}, not {expected}")
+        return self._pool.bury(process)
 
 
 class _RecordedReaper(ProcessReaper):

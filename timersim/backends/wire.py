@@ -64,6 +64,8 @@ class Line:
     queue: Any = None
     mp_queue: Any = None
     arguments: Mapping[str, Any] | None = None
+    returns_late: bool = False
+    """Whether it is told by `returned` of each call that it has returned."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -134,6 +136,11 @@ class Wire(ABC):
     @abstractmethod
     def to_pass(self) -> tuple[Any, list[int]]:
         """Returns the pickle of what the zygote needs for its workers' clients, and the descriptors that go with it."""
+
+    @property
+    @abstractmethod
+    def address(self) -> Any:
+        """What `zygote.client_maker` makes clients of in a full interpreter, as multiprocessing passes it on."""
 
     @abstractmethod
     def line(self, clock: VirtualClock, max_interval: int) -> Line:

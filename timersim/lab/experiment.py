@@ -75,6 +75,10 @@ class World(ABC):
         """Returns whether the worker is in a call that has not returned: what it is to do waits until it has."""
         return False
 
+    def awaits(self) -> Instant:
+        """Returns until when the run is to go on for what workers do of their own accord, after the last operation."""
+        return 0
+
     @abstractmethod
     def advance(self, ticks: Instant) -> None:
         """Lets `ticks` pass."""
@@ -155,7 +159,7 @@ class Backend(ABC):
 def run(schedule: Schedule, backend: Backend) -> Trace:
     """Runs `schedule` on `backend` and returns its trace, judged.
 
-    After the last operation the run goes on until nothing is due. Raises ValueError where the backend
+    After the last operation the run goes on until nothing is due, and no worker does anything of its own. Raises ValueError where the backend
     cannot carry out an operation.
 
     >>> from timersim.fakes import SimulatedBackend
@@ -176,7 +180,7 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
             conductor.perform(operation)
         world.advance(0)
         conductor.skip_kept(worker for worker in schedule.workers if not world.is_calling(worker))
-        while (horizon := _horizon(world.recorder, backend.contract)) > world.recorder.now():
+        while (horizon := max(_horizon(world.recorder, backend.contract), world.awaits())) > world.recorder.now():
             world.advance(horizon - world.recorder.now())
         conductor.skip_kept(schedule.workers)
         world.recorder.add(Ended)
