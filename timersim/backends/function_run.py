@@ -1,4 +1,4 @@
-"""A run whose workers are a user's own code: real processes that wait in virtual time, one of which computes at a time."""
+"""A run whose workers are a user's own code: they wait in virtual time, and one of them at a time computes."""
 
 import math
 import pickle

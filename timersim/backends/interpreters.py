@@ -96,7 +96,9 @@ class InterpreterPool:
         if said != b"ready":
             worker.signal(signal.SIGKILL)
             self.bury(worker)
-            raise PoolError(f"a worker started by {self._method} ended before it was ready{_reason(said, self._function)}")
+            raise PoolError(
+                f"a worker started by {self._method} ended before it was ready{_reason(said, self._function)}"
+            )
         return worker
 
     def _arguments(self, commands: socket.socket) -> tuple[Any, ...]:
@@ -114,7 +116,9 @@ def _reason(said: bytes, function: child.Function | None) -> str:
         return ""
     what = said.decode(errors="replace")
     if isinstance(function, str) and said != b"it was not ready in time":
-        return f": it can't import {function}: {what}; let the module be found by a new interpreter that is started here"
+        return (
+            f": it can't import {function}: {what}; let the module be found by a new interpreter that is started here"
+        )
     return f": {what}"
 
 

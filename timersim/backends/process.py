@@ -59,13 +59,19 @@ class ProcessBackend(Backend):
     have the path. On a socket it is a `SocketTimerServer`, or a subclass. `contract` is what it promises; `close` ends
     the processes.
 
-    `worker` is a function of yours that each worker calls, in virtual time: it is given what it has parameters for of
-    `clock` (virtual time), `client`, `worker` (its number) and `incarnation` (how often it was started before).
-    timersim is configured there, so `with timersim.expires(after=1800):` guards. A schedule then starts, pauses and
-    ends workers; after its last operation they go on, for `limit` ticks at most: who lives then is killed.
-    `start_method` is how multiprocessing starts processes with a full interpreter, "spawn", "forkserver" or "fork":
-    for `worker` it is spawn unless stated, for others the lean zygote, which is faster. With `pin` this process and the workers share one core until then, on
-    which a round trip takes a fourth of the time. Needs Linux 5.3 or newer.
+    `worker` is a function of yours that each worker calls, in virtual time. It is given what it has parameters for of
+    `clock`, `client`, `worker` (its number) and `incarnation` (how often it was started before), and timersim is
+    configured there: `with timersim.expires(after=1800):` guards. It waits with `clock.sleep`; while it computes, HOLD_LIMIT
+    seconds of real time at most, virtual time stands still. A schedule starts, pauses and ends such workers; after its
+    last operation they go on, for `limit` ticks at most: who lives then is killed.
+
+    `start_method` is how multiprocessing starts workers with a full interpreter: "spawn", "forkserver" or "fork".
+    For a `worker` it is "spawn" unless stated, a new interpreter, which inherits nothing; other workers come from the
+    lean zygote, which starts one in a hundredth of the time.
+
+    With `pin` this process and the workers share one core until it is closed, on which a round trip takes a fourth of
+    the time. Needs Linux 5.3 or newer. Raises ValueError for a `worker` that a new process can't import, TypeError for
+    one that wants other arguments.
 
     >>> from timersim.lab import Acquire, Schedule, run
     >>> backend = ProcessBackend()
@@ -118,6 +124,8 @@ class ProcessBackend(Backend):
             raise ValueError(f"the start method is {' or '.join(METHODS)}: start_method={start_method!r}")
         self._given = given_to(worker) if worker is not None else ()
         self._function = worker if worker is None or start_method == "fork" else reference(worker)
+        if limit < 1:
+            raise ValueError(f"the limit is a number of ticks of at least 1: limit={limit!r}")
         self._limit = limit
         self._kind = kind
         self._wire: Wire | None = None

@@ -159,8 +159,8 @@ class Backend(ABC):
 def run(schedule: Schedule, backend: Backend) -> Trace:
     """Runs `schedule` on `backend` and returns its trace, judged.
 
-    After the last operation the run goes on until nothing is due, and no worker does anything of its own. Raises ValueError where the backend
-    cannot carry out an operation.
+    After the last operation the run goes on until nothing is due, and no worker has anything to do of its own. Raises
+    ValueError where the backend cannot carry out an operation.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> trace = run(Schedule([Acquire(0, "load", after=5)]), SimulatedBackend())
