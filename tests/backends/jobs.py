@@ -1,4 +1,4 @@
-"""Jobs that users could have, for the tests of workers that call a function: each is given what it has parameters for."""
+"""Jobs that users could have, for the tests of workers that call a function."""
 
 import ctypes
 import multiprocessing

@@ -123,9 +123,10 @@ def _reason(said: bytes, function: child.Function | None) -> str:
 
 
 def _end(workers: "dict[int, tuple[Worker, BaseProcess]]", leash: Connection, held: Connection) -> None:
-    """Kills every worker, takes their statuses, and gives back the rest."""
+    """Kills every worker, takes their statuses, and gives back the rest. At a program's exit the pidfds may be gone."""
+    held.close()
     for worker, _ in workers.values():
-        with suppress(ProcessLookupError):
+        with suppress(OSError):
             worker.signal(signal.SIGKILL)
     for worker, process in workers.values():
         process.join()
@@ -133,7 +134,6 @@ def _end(workers: "dict[int, tuple[Worker, BaseProcess]]", leash: Connection, he
         worker.close()
     workers.clear()
     leash.close()
-    held.close()
     _end_fork_server()
 
 

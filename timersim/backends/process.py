@@ -61,7 +61,7 @@ class ProcessBackend(Backend):
 
     `worker` is a function of yours that each worker calls, in virtual time. It is given what it has parameters for of
     `clock`, `client`, `worker` (its number) and `incarnation` (how often it was started before), and timersim is
-    configured there: `with timersim.expires(after=1800):` guards. It waits with `clock.sleep`; while it computes, HOLD_LIMIT
+    configured there: `with timersim.expires(after=1800):` guards. It waits with `clock.sleep`; while it computes, ten
     seconds of real time at most, virtual time stands still. A schedule starts, pauses and ends such workers; after its
     last operation they go on, for `limit` ticks at most: who lives then is killed.
 
