@@ -1,5 +1,6 @@
 """A user's own code as the worker: a function in a real process, its time virtual, its deaths real."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.backends import jobs
 from timersim.backends import ProcessBackend
 from timersim.backends.functions import OPERATIONS
 from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.names import from_spec
 from timersim.backends.pool import PoolError
 from timersim.backends.process import Transport
 from timersim.fakes import HoldTimeout
@@ -31,7 +33,7 @@ from timersim.lab import (
     Trace,
     run,
 )
-from timersim.lab.record import Meddled
+from timersim.lab.record import Arrived, Meddled
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.search import _vocabulary
 
@@ -89,7 +91,7 @@ def test_what_a_worker_sends_is_recorded(transport: Transport, open_backend: Ope
     steps = [0, 60, 120, 180]
     assert sent(trace) == [each for at in steps for each in ((0, at, at + 1800), (0, at + 60, None))]
     assert [(request.request, request.at) for request in trace.requests] == [
-        (arrived.request, arrived.at) for arrived in trace.events if type(arrived).__name__ == "Arrived"
+        (event.request, event.at) for event in trace.events if isinstance(event, Arrived)
     ]
     assert trace.exercised["conservation"] > 0
 
@@ -275,6 +277,21 @@ def test_a_search_draws_what_the_backend_can_do(open_backend: Open) -> None:
 
     assert drawn == set(OPERATIONS)
     assert find_violations(backend, max_examples=30).findings == []
+
+
+def test_a_backend_with_a_function_is_made_again_from_its_spec(open_backend: Open) -> None:
+    """What a saved schedule says of its backend makes one with the same function, limit and start method."""
+    backend = open_backend(jobs.sleeps_in_steps, "file", limit=50, start_method="fork")
+    spec = json.loads(json.dumps(backend.spec))
+    assert spec == {
+        "name": "file",
+        "worker": "tests.backends.jobs:sleeps_in_steps",
+        "start_method": "fork",
+        "limit": 50,
+    }
+    with closing(from_spec(spec)) as again:
+        assert run(Schedule([Start(0)]), again).hash == run(Schedule([Start(0)]), backend).hash
+    assert open_backend(jobs.nested(), start_method="fork").spec is None
 
 
 def test_what_nobody_can_import_is_no_worker() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from tests.backends import jobs
 from timersim.backends import ProcessBackend
+from timersim.backends.functions import METHODS
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.process import METHODS, Transport
+from timersim.backends.process import Transport
 from timersim.lab import Acquire, Crash, PauseServer, Release, Schedule, Start, StopServer, run
 from timersim.lab.record import Meddled
 from timersim.strategies import seeded_schedule

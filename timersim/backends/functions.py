@@ -2,8 +2,9 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
+from typing import Any
 
 from timersim.lab.operations import (
     Crash,
@@ -19,6 +20,9 @@ from timersim.lab.operations import (
 
 OPERATIONS: tuple[type[Operation], ...] = (PauseServer, Crash, Exit, Start, Pause, Resume, StopServer, StartServer)
 """What a schedule can do where workers acquire and release of their own accord."""
+
+METHODS = ("spawn", "forkserver", "fork")
+"""How multiprocessing starts a process with a full interpreter."""
 
 OFFERED = ("clock", "client", "worker", "incarnation")
 """What a function is given where it has a parameter of that name."""
@@ -60,6 +64,26 @@ def reference(function: Callable[..., object]) -> str:
             'the top of a module, or let it be inherited, with start_method="fork"'
         )
     return f"{module}:{name}"
+
+
+def spec_with(
+    spec: Mapping[str, Any], worker: Callable[..., object] | None, start_method: str | None, limit: int | None
+) -> Mapping[str, Any] | None:
+    """Returns what rebuilds a backend, with what is stated of its workers; None where a function has no name.
+
+    >>> spec_with({"name": "file"}, None, "fork", None)
+    {'name': 'file', 'start_method': 'fork'}
+    """
+    found = None
+    if worker is not None:
+        try:
+            found = reference(worker)
+        except ValueError:
+            return None
+        if found.startswith("__main__:"):
+            return None
+    stated = {"worker": found, "start_method": start_method, "limit": limit}
+    return {**spec, **{name: value for name, value in stated.items() if value is not None}}
 
 
 def _found(module: str | None, name: str) -> object:

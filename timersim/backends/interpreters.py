@@ -7,6 +7,7 @@ import multiprocessing
 import select
 import signal
 import socket
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import forkserver, util
@@ -88,7 +89,9 @@ class InterpreterPool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = self._context.Process(target=child.begin, args=self._arguments(theirs), name="timersim worker")
-            process.start()
+            with warnings.catch_warnings():  # a fork of a process with threads: the hang guard is one
+                warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+                process.start()
         self.forks += 1
         worker = Worker(process.pid, ours)
         self._workers[worker.pid] = worker, process

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from timersim.backends.file_wire import FileWire
-from timersim.backends.functions import OPERATIONS, given_to, reference
+from timersim.backends.functions import METHODS, OPERATIONS, given_to, reference, spec_with
 from timersim.backends.local_wire import LocalWire
 from timersim.backends.pool import Pool, PoolError, Worker, WorkerPool
 from timersim.backends.socket_wire import SocketWire
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from timersim.backends.interpreters import StartMethod
 
 Transport = Literal["local", "file", "socket"]
-
-METHODS = ("spawn", "forkserver", "fork")
-"""How multiprocessing starts a process with a full interpreter."""
 
 LIMIT = 86_400
 """For how many ticks workers of a user's own code go on after the last operation: a day."""
@@ -117,8 +114,6 @@ class ProcessBackend(Backend):
         self._spec = spec or spec_of(
             transport, self.server, kind.server, contract=contract, max_interval=max_interval, patch=patch
         )
-        if worker is not None:
-            self._spec = None
         self._start_method = start_method or (None if worker is None else "spawn")
         if self._start_method not in {None, *METHODS}:
             raise ValueError(f"the start method is {' or '.join(METHODS)}: start_method={start_method!r}")
@@ -127,6 +122,8 @@ class ProcessBackend(Backend):
         if limit < 1:
             raise ValueError(f"the limit is a number of ticks of at least 1: limit={limit!r}")
         self._limit = limit
+        if spec is None and self._spec is not None:
+            self._spec = spec_with(self._spec, worker, start_method, None if limit == LIMIT else limit)
         self._kind = kind
         self._wire: Wire | None = None
         self._pool: WorkerPool | None = None
