@@ -162,7 +162,7 @@ def test_a_function_that_goes_on_for_ever_is_ended_at_the_limit(open_backend: Op
 def test_a_schedule_ends_workers(open_backend: Open) -> None:
     """Exit has a worker's sleep raise SystemExit, so it releases; a crash is one at once, whatever it is."""
     schedule = Schedule([Exit(0, gap=3), *(Crash(n, how) for n, how in enumerate(("sigkill", "exit", "segv"), 1))])
-    trace = run(schedule, open_backend(jobs.hangs))
+    trace = run(schedule, open_backend(jobs.train))
 
     assert deaths(trace) == [(0, 3, "exit"), (1, 3, "sigkill"), (2, 3, "os._exit"), (3, 3, "segv")]
     assert sent(trace) == [*((n, 0, 1800) for n in range(4)), (0, 3, None)]

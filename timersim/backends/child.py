@@ -29,7 +29,6 @@ def begin(
     commands: socket.socket,
     leash: Connection,
     held: Connection | None,
-    paths: Sequence[str],
     wire: Any,
     function: Function | None,
     given: Sequence[str],
@@ -37,7 +36,6 @@ def begin(
     """Is what a new process does. In a fork it has `held`, the driver's end of the leash, and lets go of it."""
     if held is not None:
         held.close()
-        _part_with_inherited(commands, paths)
     _settle(leash)
     if function is None:
         obey(commands, wire)
@@ -78,28 +76,6 @@ def live(commands: socket.socket, wire: Any, function: Function, given: Sequence
         with suppress(OSError):
             asker.say("raised", type(error).__name__)
         raise
-
-
-def _part_with_inherited(commands: socket.socket, paths: Sequence[str]) -> None:
-    """Lets go, in a fork, of the driver's sockets to its workers, and of what it has open under these paths.
-
-    Whoever else held them would keep their ends from being seen. Their numbers stay taken: objects of the driver's
-    that are left in this process go by them.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - of a directory that changes meanwhile
-        with suppress(OSError):
-            if int(entry) != commands.fileno() and _is_the_drivers(int(entry), paths):
-                os.dup2(null, int(entry), inheritable=False)
-    os.close(null)
-
-
-def _is_the_drivers(fd: int, paths: Sequence[str]) -> bool:
-    target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - what is read is a text
-    if not target.startswith("socket:"):
-        return target.startswith(tuple(paths))
-    with socket.socket(fileno=os.dup(fd)) as other:
-        return (other.family, other.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def _found(function: Function) -> Callable[..., object]:

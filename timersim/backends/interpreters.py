@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from timersim.backends import child
 from timersim.backends.pool import PoolError, Worker, WorkerPool
-from timersim.backends.private_path import private_directories
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -105,10 +104,8 @@ class InterpreterPool:
         return worker
 
     def _arguments(self, commands: socket.socket) -> tuple[Any, ...]:
-        is_fork = self._method == "fork"
-        held = self._held if is_fork else None
-        paths = [str(path) for path in private_directories()] if is_fork else []
-        return commands, self._leash, held, paths, self._wire, self._function, self._given
+        held = self._held if self._method == "fork" else None
+        return commands, self._leash, held, self._wire, self._function, self._given
 
 
 _: type[WorkerPool] = InterpreterPool
