@@ -37,6 +37,9 @@ from timersim.lab.record import Arrived, Meddled
 from timersim.strategies import find_violations, seeded_schedule
 from timersim.strategies.search import _vocabulary
 
+LIMIT = 10.0
+"""Real seconds for half an hour that takes less than one, on a machine that does a lot besides."""
+
 TRANSPORTS: tuple[Transport, ...] = ("local", "file", "socket")
 
 Open = Callable[..., ProcessBackend]
@@ -80,7 +83,7 @@ def test_a_training_loop_with_timeouts_of_half_an_hour(transport: Transport, ope
     assert deaths(trace) == [(0, 240, "exit"), (1, 120 + 1800, "reaped")]
     assert [(reap.worker, reap.at) for reap in trace.reaps] == [(1, 1920)]
     assert trace.violations == []
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < LIMIT
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

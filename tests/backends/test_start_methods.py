@@ -119,7 +119,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_fork_does_not_hold_the_servers_connections() -> None:
+def test_a_fork_does_not_keep_the_servers_connections_open() -> None:
     """A worker finds the server gone and connects anew, though another was forked while it was connected."""
     schedule = Schedule([Acquire(0, "s0", after=50), Start(1, gap=1), StopServer(), StartServer(), Release(0, "s0")])
     with closing(ProcessBackend("socket")) as zygote:
