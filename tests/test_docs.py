@@ -26,6 +26,19 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_training_loop_of_a_page_is_a_test_that_passes(tmp_path: Path) -> None:
+    """The example of a user's own code as the worker passes in a suite of its own, on real processes."""
+    page = (DOCS / "testing.md").read_text(encoding="utf-8")
+    section = page.partition("## Your own code as the worker")[2]
+    (tmp_path / "test_training.py").write_text(section.partition("```python\n")[2].partition("```")[0])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "test_training.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.splitlines()[-1][:8]) == (0, "1 passed")
+
+
 def test_the_page_on_timers_names_each_client_and_server() -> None:
     """Whoever looks for a client or a server finds it on the page."""
     page = (DOCS / "timers.md").read_text(encoding="utf-8")

@@ -234,7 +234,7 @@ def test_a_hundred_kills_leave_nothing_behind(transport: Transport) -> None:
     with watch_leftovers() as left, closing(ProcessBackend(transport)) as backend:
         for number in range(100):
             run(killed(SENDING[number % len(SENDING)]), backend)
-        assert backend._pool is not None
+        assert isinstance(backend._pool, Pool)
         children = {child.pid for child in psutil.Process(backend._pool.pid).children()}
         idle = {worker.pid for worker in backend._pool._idle}
 

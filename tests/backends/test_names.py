@@ -86,7 +86,8 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
         ),
         (
             {"name": "memory", "pin": True},
-            "a saved backend has name, server, without, max_interval, contract, tick, wire, patch, not 'pin'",
+            "a saved backend has name, server, without, max_interval, contract, tick, wire, patch, worker, "
+            "start_method, limit, not 'pin'",
         ),
         ({"server": "a:b"}, "a saved backend has a name: {'server': 'a:b'}"),
         (

@@ -28,7 +28,11 @@ class FileWire(Wire):
         return Contract(reap_within=0, survives=SURVIVED) if is_ours else Contract(reap_within=max_interval)
 
     def to_pass(self) -> tuple[Any, list[int]]:
-        return pickle.dumps(("file", self._place.path)), []
+        return pickle.dumps(self.address), []
+
+    @property
+    def address(self) -> Any:
+        return "file", self._place.path
 
     def arguments(self, max_interval: float) -> dict[str, Any]:
         return {"file_path": self._place.path, "run_id": "timersim", "max_interval": max_interval}

@@ -6,7 +6,7 @@ from typing import Any
 
 from timersim.backends.mp_wire import QueueFace, QueueWire
 from timersim.backends.pool import Worker
-from timersim.backends.wire import SURVIVED, Call, Line, Wire
+from timersim.backends.wire import SURVIVED, Call, Line, Wire, wait_for
 from timersim.fakes.clock import VirtualClock
 from timersim.lab.contract import Contract
 from timersim.lab.operations import SENDING
@@ -44,6 +44,10 @@ class LocalWire(Wire):
     def throw_away(self) -> bool:
         return self._queue.throw_away()
 
+    @property
+    def address(self) -> Any:
+        return (self._kind, self._queue.queue) if self._kind else self._queue.queue
+
     def line(self, clock: VirtualClock, max_interval: int) -> Line:
         return _LocalLine(clock, self._queue)
 
@@ -75,11 +79,11 @@ class _LocalLine(Line):
             self.let_be(call.process)
         self._under_way[call.process.pid].append(call.number)
         says = 2 if call.process.pid in self._crashing else 1
-        with self.clock.hold(f"worker {call.worker}: {call.command[0]}"):
-            call.process.send(*call.command)
-            said = {self._hear(call) for _ in range(says)} - {b"done"}
-            if not self._is_silenced and said <= {b"flushed"}:
-                self.clock.wait(lambda _: self._wire.is_drained(), math.inf)
+        call.process.send(*call.command)
+        said = {call.hear() for _ in range(says)} - {b"done"}
+        while not self._is_silenced and said <= {b"flushed"} and not self._wire.is_drained():
+            wait_for(self._wire.fileno(), f"worker {call.worker}: {call.command[0]}")
+            self._read()
         if said:
             self.has_stopped(call, *said)
         elif not self._is_silenced:
@@ -120,17 +124,15 @@ class _LocalLine(Line):
         number, _ = self._numbers.get(id(request), (None, request))
         return number
 
-    def _hear(self, call: Call) -> bytes:
-        """Waits for what a worker says next, while what it sends is read."""
-        self.clock.wait_readable([call.process.commands.fileno()], math.inf)
-        return call.hear()
-
     def _pump(self) -> None:
         """Reads the wire as soon as something is there."""
         while True:
             self.clock.wait_readable([self._wire.fileno()], math.inf)
-            for request in self._wire.read():
-                number = self._under_way[request.worker_id].popleft()
-                self._numbers[id(request)] = number, request
-                self.recorder.arrived(number)
-                self.mp_queue.deliver(request)
+            self._read()
+
+    def _read(self) -> None:
+        for request in self._wire.read():
+            number = self._under_way[request.worker_id].popleft()
+            self._numbers[id(request)] = number, request
+            self.recorder.arrived(number)
+            self.mp_queue.deliver(request)

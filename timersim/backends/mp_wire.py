@@ -35,6 +35,11 @@ class QueueWire:
         os.set_blocking(self._reader, has_reader)
         self._buffer = bytearray()
 
+    @property
+    def queue(self) -> Any:
+        """The queue itself, as multiprocessing passes it on to a process that it starts."""
+        return self._queue
+
     def fileno(self) -> int:
         """Returns the descriptor that is readable when something can be read."""
         return self._reader  # type: ignore[no-any-return]  # a descriptor
@@ -51,11 +56,6 @@ class QueueWire:
             messages.append(pickle.loads(frame))
             self._queue._sem.release()
         return messages
-
-    @property
-    def queue(self) -> Any:
-        """The queue itself."""
-        return self._queue
 
     def throw_away(self) -> bool:
         """Takes what is left in a queue to which nobody writes; returns whether it can be used again.

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
+from timersim.backends.functions import METHODS
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
@@ -34,7 +35,7 @@ def make_backend(
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
     `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's, `options`
-    are its constructor's `max_interval`, `contract`, `patch`, `wire` and `tick`. Raises BackendError.
+    are its constructor's, `contract` among them, but for a `worker`, which is "MODULE:NAME", too. Raises BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
@@ -60,6 +61,8 @@ def make_backend(
     if "contract" in given:
         given["contract"] = stated(given["contract"])
     spec = {key: value for key, value in given.items() if value is not None}
+    if "worker" in options:
+        options["worker"] = load_server(options["worker"], what="worker")
     if without is not None:
         return _ablated(name, without, pin=pin, spec=spec, **options)
     return _timersim_backend(name, maker or _own_server(name), pin=pin, spec=spec, **options)
@@ -108,6 +111,9 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     "tick": lambda value: type(value) in {int, float} and 0 < value < math.inf,
     "wire": lambda value: value in {"shared", "sequenced"},
     "patch": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "worker": lambda value: isinstance(value, str),
+    "start_method": lambda value: value in METHODS,
+    "limit": lambda value: type(value) is int and value > 0,
 }
 """What a saved backend may have, and what each is."""
 
@@ -143,11 +149,11 @@ class BackendRack:
         self._made.clear()
 
 
-def load_server(name: str) -> Any:
-    """Imports "MODULE:NAME", also from the current directory; raises BackendError where that fails."""
+def load_server(name: str, what: str = "server") -> Any:
+    """Imports "MODULE:NAME", also from the current directory; raises BackendError, of `what`, where that fails."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise BackendError(f"a server is named MODULE:NAME, as in my_module:my_server: {name!r}")
+        raise BackendError(f"a {what} is named MODULE:NAME, as in my_module:my_server: {name!r}")
     if module.endswith(".py"):
         raise BackendError(f"give the module, not the file: {module.removesuffix('.py')}:{attribute}")
     try:
@@ -158,9 +164,9 @@ def load_server(name: str) -> Any:
         for part in attribute.split("."):
             value = getattr(value, part)
     except AttributeError:
-        raise BackendError(f"the server {name!r} can't be found: {module} has no {attribute!r}") from None
+        raise BackendError(f"the {what} {name!r} can't be found: {module} has no {attribute!r}") from None
     except (Exception, SystemExit) as error:
-        raise BackendError(f"the server {name!r} can't be imported: {type(error).__name__}: {error}") from None
+        raise BackendError(f"the {what} {name!r} can't be imported: {type(error).__name__}: {error}") from None
     return value
 
 

@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import timersim
 from timersim.backends import zygote
@@ -67,6 +67,31 @@ class Worker:
         """Gives its descriptors back."""
         self.commands.close()
         self._close_pidfd()
+
+
+class WorkerPool(Protocol):
+    """Where workers come from, and where they go: by `take`, and by `give_back` alive or `bury` dead."""
+
+    forks: int
+    """How many processes it has started for them."""
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the process from which they come; None where that is this one, or multiprocessing's."""
+
+    @property
+    def status(self) -> int | None:
+        """The exit status with which that process has ended, and every worker with it; None where it has not."""
+
+    def take(self) -> Worker: ...
+
+    def give_back(self, worker: Worker) -> None: ...
+
+    def bury(self, worker: Worker) -> int: ...
+
+    def strays(self) -> list[int]: ...
+
+    def close(self) -> None: ...
 
 
 class Pool:
@@ -165,6 +190,9 @@ class Pool:
         if not message:
             raise PoolError("the zygote has ended")
         return message
+
+
+_: type[WorkerPool] = Pool
 
 
 def _end(

@@ -11,7 +11,7 @@ from typing import Any
 
 from timersim.backends.calls_under_way import CallsUnderWay
 from timersim.backends.gated_clock import GatedClock
-from timersim.backends.pool import CRASH_STATUS, Pool, PoolError, Worker
+from timersim.backends.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
 from timersim.backends.real_server import RealServer
 from timersim.backends.recorded_reaper import RecordedReaper
 from timersim.backends.run_delay import RunDelay
@@ -50,7 +50,7 @@ class RealRun(World):
     late the driver was, how long the server's threads waited for a processor, how long a killed worker took to die.
     """
 
-    def __init__(self, max_interval: int, tick: float, pool: Pool, wire: Wire) -> None:
+    def __init__(self, max_interval: int, tick: float, pool: WorkerPool, wire: Wire) -> None:
         self._tick = tick
         self._clock = SystemClock()
         self._gate = GatedClock()

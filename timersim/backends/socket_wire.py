@@ -38,7 +38,11 @@ class SocketWire(Wire):
         return Contract(reap_within=within, retry_within=max_interval, order="sequence", survives=survives)
 
     def to_pass(self) -> tuple[Any, list[int]]:
-        return pickle.dumps(("socket", self._place.path)), []
+        return pickle.dumps(self.address), []
+
+    @property
+    def address(self) -> Any:
+        return "socket", self._place.path
 
     def arguments(self, max_interval: float) -> dict[str, Any]:
         return {"path": self._place.path, "max_interval": max_interval}
@@ -59,6 +63,8 @@ class _SocketLine(Line):
     hung up, the server's task goes on only when the worker has said what it does next: so nothing is under way at an
     instant that the clock could not see.
     """
+
+    returns_late = True
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock)

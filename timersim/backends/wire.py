@@ -69,6 +69,8 @@ class Line:
     arguments: Mapping[str, Any] | None = None
     sending: Sequence[SendingPoint] = ("buffered", "flushed")
     """The points at which a worker can be killed while it sends; at any other it is killed before it has written."""
+    returns_late: bool = False
+    """Whether it is told by `returned` of each call that it has returned."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -194,6 +196,11 @@ class Wire(ABC):
     @abstractmethod
     def to_pass(self) -> tuple[Any, list[int]]:
         """Returns the pickle of what the zygote needs for its workers' clients, and the descriptors that go with it."""
+
+    @property
+    @abstractmethod
+    def address(self) -> Any:
+        """What `zygote.client_maker` makes clients of in a full interpreter, as multiprocessing passes it on."""
 
     @abstractmethod
     def arguments(self, max_interval: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ the next request stops, and says so), exit, crash (how).
 """
 
 import ctypes
+import faulthandler
 import os
 import pickle
 import resource
@@ -37,7 +38,7 @@ def serve(control: socket.socket) -> None:
     """Serves requests until the other end is closed, then ends every worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent to all where the driver dies while a worker is stopped
     wire = pickle.loads(control.recv(MESSAGE_LIMIT))
-    client = _client(wire)  # imported once, before the forks
+    client = client_maker(wire)  # imported once, before the forks
     control.send(b"ready")
     workers: set[int] = set()
     with suppress(ConnectionError):  # who asked was killed in the middle of a request
@@ -76,8 +77,11 @@ def _take_away(path: str) -> None:
         Path(path).parent.rmdir()
 
 
-def _client(wire: Any) -> Callable[[socket.socket], Any]:
-    """Returns what makes a worker's client, given the socket over which it gets its commands."""
+def client_maker(wire: Any) -> Callable[[socket.socket], Any]:
+    """Returns what makes a worker's client, given the socket over which it gets its commands.
+
+    `wire` is the queue, or ("flushed", queue), ("file", path) or ("socket", path).
+    """
     if not isinstance(wire, tuple):
         from timersim.backends.mp_wire import StoppingQueueClient
 
@@ -101,7 +105,7 @@ def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any
         _die_with(zygote)
         commands = socket.socket(fileno=fd)
         try:
-            _work(commands, client(commands))
+            work(commands, client(commands))
         except ConnectionError:
             os._exit(1)  # nobody is left to give commands
         sys.exit(0)
@@ -109,7 +113,7 @@ def _fork(control: socket.socket, fd: int, client: Callable[[socket.socket], Any
     return pid
 
 
-def _work(commands: socket.socket, client: Any) -> None:
+def work(commands: socket.socket, client: Any) -> None:
     """Says that it is ready, then obeys commands until told to exit, or until nobody is left to give any."""
     commands.send(b"ready")
     while message := commands.recv(MESSAGE_LIMIT):
@@ -117,7 +121,7 @@ def _work(commands: socket.socket, client: Any) -> None:
         if command == "exit":
             return
         if command == "crash":
-            _crash(*arguments)
+            crash(*arguments)
         try:
             getattr(client, command)(*arguments)
         except (ConnectionError, RuntimeError):
@@ -127,10 +131,11 @@ def _work(commands: socket.socket, client: Any) -> None:
     os._exit(0)
 
 
-def _crash(how: str) -> None:
-    """Dies in this way, without a core: a limit does not keep the kernel from giving one to a program."""
+def crash(how: str) -> None:
+    """Dies in this way, without a core and a word: a limit does not keep the kernel from giving a core to a program."""
     if how == "sigkill":
         os.kill(os.getpid(), signal.SIGKILL)
+    faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     LIBC.prctl(PR_SET_DUMPABLE, 0)
     if how == "abort":

@@ -83,6 +83,10 @@ class World(ABC):
         """Returns whether the worker is in a call that has not returned: what it is to do waits until it has."""
         return False
 
+    def awaits(self) -> Instant:
+        """Returns until when the run is to go on for what workers do of their own accord, after the last operation."""
+        return 0
+
     @abstractmethod
     def advance(self, ticks: Instant) -> None:
         """Lets `ticks` pass."""
@@ -165,8 +169,8 @@ class Backend(ABC):
 def run(schedule: Schedule, backend: Backend) -> Trace:
     """Runs `schedule` on `backend` and returns its trace, judged.
 
-    After the last operation the run goes on until nothing is due. Raises ValueError where the backend
-    cannot carry out an operation.
+    After the last operation the run goes on until nothing is due, and no worker has anything to do of its own. Raises
+    ValueError where the backend cannot carry out an operation.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> trace = run(Schedule([Acquire(0, "load", after=5)]), SimulatedBackend())
@@ -186,8 +190,8 @@ def run(schedule: Schedule, backend: Backend) -> Trace:
             conductor.perform(operation)
         world.advance(0)
         conductor.skip_kept(worker for worker in schedule.workers if not world.is_calling(worker))
-        while (horizon := _horizon(world.recorder, _observed(backend, world))) > (now := world.recorder.now()):
-            world.advance(horizon - now)
+        while (end := max(_horizon(world.recorder, _observed(backend, world)), world.awaits())) > world.recorder.now():
+            world.advance(end - world.recorder.now())
         conductor.skip_kept(schedule.workers)
         world.recorder.add(Ended)
     events, ledger = world.recorder.events, world.recorder.ledger

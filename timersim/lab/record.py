@@ -95,7 +95,11 @@ class WorkerResumed(Event):
 
 @dataclass(slots=True)
 class Died(Event):
-    """A worker's incarnation ended; `how` is "exit", or how it crashed ("os._exit" for "exit"), or "reaped"."""
+    """A worker's incarnation ended; `how` is "exit", or how it crashed ("os._exit" for "exit"), or "reaped".
+
+    A worker of a user's own code can also have "raised ValueError", or ended with "status 3" or by another signal, by
+    its name; or it lived at the "limit" of its run, which ended it.
+    """
 
     worker: int
     incarnation: int

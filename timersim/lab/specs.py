@@ -53,14 +53,15 @@ def spec_of(
 
 
 def is_found_afresh(spec: Mapping[str, Any]) -> bool:
-    """Returns whether another interpreter, started here, finds the module of the server.
+    """Returns whether another interpreter, started here, finds the modules of the server and of the worker.
 
     What only pytest finds, since it put the folder of a test into `sys.path`, it does not.
     """
-    if "server" not in spec:
-        return True
+    return all(_is_found_afresh(spec[part].partition(":")[0]) for part in ("server", "worker") if part in spec)
+
+
+def _is_found_afresh(module: str) -> bool:
     find = "import importlib.util, sys; sys.path.insert(0, ''); sys.exit(not importlib.util.find_spec(sys.argv[1]))"
-    module = spec["server"].partition(":")[0]
     try:
         found = subprocess.run([sys.executable, "-c", find, module], capture_output=True, timeout=SEARCH_LIMIT)
     except (OSError, subprocess.TimeoutExpired):
