@@ -62,8 +62,8 @@ class ProcessBackend(Backend):
     seconds of real time at most, virtual time stands still. A schedule starts, pauses and ends such workers; after its
     last operation they go on, for `limit` ticks at most: who lives then is killed.
 
-    With a `tick` time is real: it is how many seconds one takes. What an instant of the run may be wrong by is measured,
-    and widens the windows of the verdict: two ticks at least. There a schedule has the plain operations only.
+    With a `tick` time is real: it is how many seconds one takes. By how much an instant of a run may be wrong is
+    measured, two ticks at least, and widens the windows of its verdict. A schedule has the plain operations only then.
 
     `start_method` is how multiprocessing starts workers with a full interpreter: "spawn", "forkserver" or "fork".
     For a `worker` it is "spawn" unless stated, a new interpreter, which inherits nothing; other workers come from the
