@@ -45,8 +45,8 @@ class Sight:
     def of(cls, zygote: psutil.Process) -> "Sight":
         """Looks at this process and the zygote."""
         processes = psutil.Process(), zygote
-        memory = [process.memory_info().rss / 2**20 for process in processes]
-        return cls(*memory, (processes[0].num_fds(), processes[1].num_fds()))
+        driver, other = (process.memory_info().rss / 2**20 for process in processes)
+        return cls(driver, other, (processes[0].num_fds(), processes[1].num_fds()))
 
 
 @pytest.mark.timeout(60 + NUMBER)
