@@ -15,9 +15,9 @@ from tempfile import gettempdir
 import pytest
 
 from timersim.backends import LeftoverError, ProcessBackend, no_leftovers
-from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.leftovers import LOOKS, watch_leftovers
 from timersim.backends.private_path import PrivatePath
-from timersim.lab import Acquire, Schedule, run
+from timersim.lab import Acquire, Schedule, Start, run
 
 
 def test_nothing_is_left_of_what_was_given_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -168,22 +168,39 @@ def test_what_others_have_mapped_is_theirs() -> None:
         assert [name for name in left if not name.startswith("descriptor")] == []
 
 
-def test_what_is_ending_has_half_a_second() -> None:
-    """A thread that ends a moment after the block, and a child that another thread waits for, are not left."""
-    with no_leftovers():
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.05)"])
-        threading.Thread(target=child.wait).start()
+@pytest.mark.parametrize(("looks", "is_left"), [(LOOKS, False), (LOOKS + 1, True)])
+def test_what_is_ending_has_half_a_second(looks: int, monkeypatch: pytest.MonkeyPatch, *, is_left: bool) -> None:
+    """A thread that ends before the last look is not left; one that needs longer is."""
+    waits: list[float] = []
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="ending")
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == looks:
+            done.set()
+            thread.join()
+
+    monkeypatch.setattr("timersim.backends.leftovers.time.sleep", sleep)
+    with watch_leftovers() as left:
+        thread.start()
+
+    done.set()
+    thread.join()
+    assert left == (["thread 'ending'"] if is_left else [])
+    assert sum(waits) == pytest.approx(0.5)
 
 
 def test_the_workers_of_a_backend_that_was_there_come_and_go() -> None:
-    """A worker that a pool from before forks for one that was killed is not left, and what the run held isn't."""
+    """Workers that a pool from before forks for those that were killed are not left, nor what it holds of them."""
     with closing(ProcessBackend("socket")) as backend:
         backend.warm()
         with no_leftovers():
             trace = run(Schedule([Acquire(worker, "s0", after=worker) for worker in range(3)]), backend)
-            run(Schedule([Acquire(worker, "s0", after=worker) for worker in range(5)]), backend)
+            run(Schedule([Start(worker) for worker in range(3)]), backend)
 
-    assert len(trace.reaps) == 3
+        assert backend._pool is not None
+        assert (len(trace.reaps), backend._pool.forks) == (3, 6)
 
 
 def test_a_backend_that_is_not_closed_is_left() -> None:
