@@ -8,8 +8,8 @@ import pytest
 from timersim.backends.names import make_backend
 from timersim.backends.process import ProcessBackend, Transport
 from timersim.fakes import SimulatedBackend
-from timersim.lab import Acquire, Crash, PauseServer, Release, Schedule, StopServer
-from timersim.lab.conformance import GONE, REFUSED, WAITS, Explanation, compare
+from timersim.lab import Acquire, Crash, Pause, PauseServer, Release, Resume, Schedule, StopServer
+from timersim.lab.conformance import GONE, REFUSED, TIE, WAITS, Explanation, compare
 from timersim.strategies.comparison import compare_backends
 
 TRANSPORTS: list[Transport] = ["local", "file", "socket"]
@@ -39,6 +39,7 @@ REASONS: list[tuple[Schedule, dict[str, list[Explanation]]]] = [
     (Schedule([Acquire(0, "s0", after=3600), Acquire(1, "s0", after=1)]), {}),
     (Schedule([StopServer(), Acquire(0, "s0", after=5)]), {"file": [REFUSED], "socket": [REFUSED]}),
     (Schedule([PauseServer(5), Acquire(0, "s0", after=9, gap=1), Release(0, "s0")]), {"socket": [WAITS]}),
+    (Schedule([Pause(0), Acquire(0, "s0", after=0), Pause(0), Resume(0)]), {"socket": [TIE]}),
     (Schedule([Acquire(0, "s0", after=12), Crash(0, "sigkill")]), {transport: [GONE] for transport in TRANSPORTS}),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import backend_without
-from timersim.lab import Acquire, Contract, Crash, PauseServer, Release, Schedule, StartServer, StopServer, run
+from timersim.lab import Acquire, Contract, Crash, Pause, PauseServer, Release, Schedule, StartServer, StopServer, run
 from timersim.lab.conformance import (
     GONE,
     REFUSED,
@@ -36,8 +36,11 @@ from timersim.lab.record import (
     ServerStarted,
     ServerStopped,
     ServerStopping,
+    Skipped,
     Started,
+    WorkerPaused,
 )
+from timersim.lab.retelling import retold
 from timersim.lab.trace import Trace
 from timersim.strategies import seeded_schedule
 from timersim.strategies.choices import Vocabulary
@@ -121,6 +124,8 @@ def test_a_call_that_a_server_refuses_which_is_there_is_not_explained() -> None:
     assert "a request is refused though the server is there" in texts(explained(HELD, real))
 
 
+WORLDS = Explanation(Cause.UNEXPLAINED, "the worlds differ")
+
 LATE = Explanation(Cause.UNEXPLAINED, "a request is late though the server is there")
 
 PAUSED = Schedule([PauseServer(6), Acquire(0, "s0", after=5)])
@@ -173,6 +178,20 @@ def test_a_reap_may_go_either_way_at_the_instant_of_a_release_and_at_no_other(la
 
     assert (found == [TIE]) == (late == 0)
     assert (Cause.UNEXPLAINED in {each.cause for each in found}) == (late == 1)
+
+
+@pytest.mark.parametrize(("paused", "explanation"), [(5, TIE), (4, WORLDS)])
+def test_what_a_worker_comes_to_may_go_either_way_at_the_instant_of_its_reap(
+    paused: int, explanation: Explanation
+) -> None:
+    """A worker that is paused as it is reaped may not come to that; one that is paused before does."""
+    sent = [Sent(0, 0, 0, 0, "s0", 5), Arrived(0, 0)]
+    pause = Skipped(paused, Pause(0, gap=paused))
+    reap = [Attempted(5, 0, 0, "worker 0", "reaped"), Died(5, 0, 0, "reaped")]
+    model = told_by_hand([*sent, WorkerPaused(paused, 0), *reap])
+    real = told_by_hand([*sent, *([pause, *reap] if paused < 5 else [*reap, pause])])
+
+    assert [each.explanation for each in differences(model, real, real)] == [explanation]
 
 
 def texts(found: list[Difference]) -> list[str]:

@@ -5,27 +5,11 @@ is different then is the servers' own; what was different before, and isn't then
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from timersim.lab.experiment import Backend, run
-from timersim.lab.operations import (
-    CRASHES,
-    Acquire,
-    Crash,
-    Delay,
-    Drop,
-    Exit,
-    Operation,
-    Pause,
-    PauseServer,
-    Release,
-    Resume,
-    Start,
-    StartServer,
-    StopServer,
-)
 from timersim.lab.record import (
     Answered,
     Arrived,
@@ -35,16 +19,11 @@ from timersim.lab.record import (
     Instant,
     Life,
     Meddled,
-    Record,
     Sent,
-    ServerPaused,
-    ServerStarted,
-    ServerStopping,
     Started,
-    WorkerPaused,
-    WorkerResumed,
     numbered,
 )
+from timersim.lab.retelling import retold
 from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace
 
@@ -102,26 +81,6 @@ def compare(schedule: Schedule, model: Backend, real: Backend) -> list[Differenc
     return differences(on_model, on_real, run(retold(on_real), model))
 
 
-def retold(record: Record) -> Schedule:
-    """Returns the schedule that has the world of a record happen again, whatever the server does about it.
-
-    What was refused is dropped there, and what arrived later than it was sent is delayed. A server that is told to stop
-    while it is paused stops at the end of the pause, where what goes first, the stop or a reap, is a tie.
-
-    >>> from timersim.fakes import SimulatedBackend
-    >>> retold(run(Schedule([Acquire(0, "load", after=5), Release(0, "load", gap=1)]), SimulatedBackend()))
-    Schedule([Start(0), Acquire(0, "load", after=5), Release(0, "load", gap=1)])
-    """
-    arrivals = {event.request: event.at for event in record.of(Arrived)}
-    operations: list[Operation] = []
-    now: Instant = 0
-    for event in record.events[1:]:  # without the start of the server with which each begins
-        for operation in _operations(event, arrivals):
-            operations.append(operation.but(gap=int(event.at - now)))
-            now = event.at
-    return Schedule(operations)
-
-
 def differences(model: Trace, real: Trace, told: Trace) -> list[Difference]:
     """Returns what explains that two traces of a schedule differ; `told` is the model's trace of `retold(real)`."""
     found = [*_violations(model), *_violations(real), *_of_the_wire(real)]
@@ -129,34 +88,8 @@ def differences(model: Trace, real: Trace, told: Trace) -> list[Difference]:
     if _effects(model) != _effects(real):
         found += _of_the_reaps(told, real)
     if not found and model.events != real.events:
-        found.append(_in_another_order(model.events, real.events))
+        found.append(_in_another_order(model, real))
     return list({difference.explanation: difference for difference in reversed(found)}.values())[::-1]
-
-
-def _operations(event: Event, arrivals: dict[int, Instant]) -> Iterator[Operation]:
-    match event:
-        case Sent(at, request, worker, _, scope, expiration):
-            if request not in arrivals:
-                yield Drop(worker)
-            elif arrivals[request] > at:
-                yield Delay(worker, int(arrivals[request] - at))
-            yield Release(worker, scope) if expiration is None else Acquire(worker, scope, after=int(expiration - at))
-        case Started(_, worker):
-            yield Start(worker)
-        case Died(_, worker, _, "exit"):
-            yield Exit(worker)
-        case Died(_, worker, _, how) if how != "reaped":
-            yield Crash(worker, how if how in CRASHES else "exit")
-        case WorkerPaused(_, worker):
-            yield Pause(worker)
-        case WorkerResumed(_, worker):
-            yield Resume(worker)
-        case ServerPaused(at, until):
-            yield PauseServer(int(until - at))
-        case ServerStopping():
-            yield StopServer()
-        case ServerStarted():
-            yield StartServer()
 
 
 def _violations(trace: Trace) -> Iterator[Difference]:
@@ -261,11 +194,20 @@ def _world(trace: Trace) -> list[str]:
     return sorted(map(repr, (*sent, *trace.of(Started), *trace.of(Died))))
 
 
-def _in_another_order(model: Iterable[Event], real: Iterable[Event]) -> Difference:
-    """Returns the difference between two runs of which all that the servers did is the same."""
-    ours, theirs = [repr(event) for event in model], [repr(event) for event in real]
-    first = next(each for each in (*ours, *theirs) if each not in theirs or each not in ours or ours != theirs)
-    return Difference(TIE, first) if sorted(ours) == sorted(theirs) else _unexplained("the worlds differ", first)
+def _in_another_order(model: Trace, real: Trace) -> Difference:
+    """Returns the difference between two runs in which the servers did the same, and requests came to the same."""
+    ours, theirs = [repr(event) for event in model.events], [repr(event) for event in real.events]
+    alone = [event for event in model.events if repr(event) not in theirs]
+    alone += [event for event in real.events if repr(event) not in ours]
+    if sorted(ours) == sorted(theirs) or (alone and all(_is_at_a_reap(real, event) for event in alone)):
+        return Difference(TIE, repr(alone[0]) if alone else "all is the same, in another order")
+    return _unexplained("the worlds differ", repr(alone[0]) if alone else "how often something happened")
+
+
+def _is_at_a_reap(trace: Trace, event: Event) -> bool:
+    """Returns whether a worker came to something, or was skipped, at the very instant at which it was reaped."""
+    worker = getattr(getattr(event, "operation", event), "worker", None)
+    return any(death.how == "reaped" and (death.worker, death.at) == (worker, event.at) for death in trace.deaths)
 
 
 def _said(sent: Sent, what: str) -> str:
