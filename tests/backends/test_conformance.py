@@ -40,6 +40,7 @@ REASONS: list[tuple[Schedule, dict[str, list[Explanation]]]] = [
     (Schedule([StopServer(), Acquire(0, "s0", after=5)]), {"file": [REFUSED], "socket": [REFUSED]}),
     (Schedule([PauseServer(5), Acquire(0, "s0", after=9, gap=1), Release(0, "s0")]), {"socket": [WAITS]}),
     (Schedule([Pause(0), Acquire(0, "s0", after=0), Pause(0), Resume(0)]), {"socket": [TIE]}),
+    (Schedule([Pause(0), *[Acquire(0, "s0", after=0)] * 2, Resume(0), Acquire(1, "s0", after=9)]), {"socket": [TIE]}),
     (Schedule([Acquire(0, "s0", after=12), Crash(0, "sigkill")]), {transport: [GONE] for transport in TRANSPORTS}),
 ]
 

@@ -17,7 +17,6 @@ from timersim.lab.conformance import (
     Explanation,
     compare,
     differences,
-    retold,
 )
 from timersim.lab.invariants import INVARIANTS
 from timersim.lab.operations import PLAIN

@@ -15,7 +15,7 @@ from timersim.lab.record import (
     Arrived,
     Attempted,
     Died,
-    Event,
+    Ended,
     Instant,
     Life,
     Meddled,
@@ -72,6 +72,7 @@ def compare(schedule: Schedule, model: Backend, real: Backend) -> list[Differenc
     """Runs a schedule on both and returns what is different, each explanation once; nothing where all is the same.
 
     >>> from timersim.fakes import SimulatedBackend
+    >>> from timersim.lab import Acquire
     >>> compare(Schedule([Acquire(0, "load", after=5)]), SimulatedBackend(), SimulatedBackend(wire="sequenced"))
     []
     """
@@ -195,19 +196,29 @@ def _world(trace: Trace) -> list[str]:
 
 
 def _in_another_order(model: Trace, real: Trace) -> Difference:
-    """Returns the difference between two runs in which the servers did the same, and requests came to the same."""
-    ours, theirs = [repr(event) for event in model.events], [repr(event) for event in real.events]
-    alone = [event for event in model.events if repr(event) not in theirs]
-    alone += [event for event in real.events if repr(event) not in ours]
-    if sorted(ours) == sorted(theirs) or (alone and all(_is_at_a_reap(real, event) for event in alone)):
-        return Difference(TIE, repr(alone[0]) if alone else "all is the same, in another order")
-    return _unexplained("the worlds differ", repr(alone[0]) if alone else "how often something happened")
+    """Returns the difference between two runs in which the servers did the same, and calls came to the same."""
+    ours, theirs = Counter(_told(model)), Counter(_told(real))
+    alone = sorted(((ours - theirs) + (theirs - ours)).keys())
+    reaped = {(death.worker, death.at) for death in real.deaths if death.how == "reaped"}
+    if all((worker, at) in reaped for at, worker, _ in alone):
+        return Difference(TIE, alone[0][2] if alone else "all is the same, in another order")
+    return _unexplained("the worlds differ", next(what for at, worker, what in alone if (worker, at) not in reaped))
 
 
-def _is_at_a_reap(trace: Trace, event: Event) -> bool:
-    """Returns whether a worker came to something, or was skipped, at the very instant at which it was reaped."""
-    worker = getattr(getattr(event, "operation", event), "worker", None)
-    return any(death.how == "reaped" and (death.worker, death.at) == (worker, event.at) for death in trace.deaths)
+def _told(trace: Trace) -> Iterator[tuple[Instant, int, str]]:
+    """Yields when something happened, to which worker, and what, but for the numbers of requests and the end."""
+    requests = numbered(trace.events)
+    for event in trace.events:
+        match event:
+            case Ended():
+                pass
+            case Sent(at, _, worker, incarnation, scope, expiration):
+                yield at, worker, f"Sent by {(worker, incarnation)}: {scope} -> {expiration}"
+            case Arrived(at, request):
+                yield at, requests[request].worker, f"Arrived: {requests[request].scope}"
+            case _:
+                whose = getattr(getattr(event, "operation", event), "worker", None)
+                yield event.at, -1 if whose is None else whose, repr(event)
 
 
 def _said(sent: Sent, what: str) -> str:
