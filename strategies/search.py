@@ -42,12 +42,12 @@ def find_violations(
     """
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
-    with _unheard():
+    with unheard():
         return _Search(backend, seed, time_limit, progress, shrunk).report(max_examples)
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """Keeps what the servers log from standard error, where nobody has asked for it: each fault is a line."""
     logger, silence = logging.getLogger("timersim"), logging.NullHandler()
     logger.addHandler(silence)

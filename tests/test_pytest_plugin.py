@@ -462,7 +462,7 @@ def test_leftovers_are_named_on_request(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=4, errors=1)
     pid = next(line.removeprefix("pid ") for line in result.outlines if line.startswith("pid "))
-    result.stdout.fnmatch_lines([f"left behind: process {pid}"])
+    result.stdout.fnmatch_lines([f"left behind: process {pid} 'sleep'"])
 
 
 def test_a_traceback_ends_where_the_test_is(pytester: pytest.Pytester) -> None:

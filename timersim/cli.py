@@ -1,6 +1,5 @@
-"""The command line: `timersim check`, `timersim replay` and `timersim show`."""
+"""The command line: `timersim check`, `timersim replay`, `timersim show` and `timersim compare`."""
 
-import json
 import logging
 import os
 import sys
@@ -20,6 +19,8 @@ from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
+from timersim.cli_compare import compare
+from timersim.cli_json import check_writable, write_json
 from timersim.cli_report import conclusion, goal_lines, known_lines, summary_line, table_lines, within_lines
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
@@ -164,7 +165,7 @@ def check(
         raise BackendError(f"--examples is a whole number of at least 1: {examples}")
     text = err if json_file == "-" else out
     if json_file not in {None, "-"}:
-        _check_writable(Path(json_file or ""))
+        check_writable(Path(json_file or ""))
     if ablations:
         if (backend, server, without) != (None, None, None) or real_time:
             raise BackendError(
@@ -202,7 +203,7 @@ def check(
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
         text.print("      your own server      timersim check --server my_module:my_server")
     if json_file is not None:
-        _write_json(json_file, {"runs": [report.to_object() for report in reports]})
+        write_json(json_file, {"runs": [report.to_object() for report in reports]})
     if any(report.is_interrupted for report in reports):
         return INTERRUPTED
     return BROKEN if findings or left or is_vacuous else 0
@@ -213,7 +214,7 @@ def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -
     for line in (*ablation_lines(results), "", *verdict_lines(results)):
         text.print(line)
     if json_file is not None:
-        _write_json(json_file, {"ablations": [result.to_object() for result in results]})
+        write_json(json_file, {"ablations": [result.to_object() for result in results]})
     if any(result.report.is_interrupted for result in results):
         return INTERRUPTED
     return 0 if is_all_named(results) else BROKEN
@@ -275,6 +276,9 @@ def show(
     return 0 if word in PASSES else BROKEN
 
 
+app.command(short_help="Compare real processes with the simulated ones.")(compare)
+
+
 def _print_lines(text: Console, lines: Sequence[Line]) -> None:
     """Prints lines with a colour for each kind of piece, where there are colours."""
     for line in lines:
@@ -290,7 +294,7 @@ def _check_figure(path: Path) -> None:
         import_module("matplotlib")
     except ImportError:
         raise BackendError("a figure needs matplotlib, which is not there: pip install matplotlib") from None
-    _check_writable(path, "figure")
+    check_writable(path, "figure")
 
 
 def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[str]]:
@@ -352,22 +356,6 @@ def _saved_files(path: Path) -> list[Path]:
     if not files:
         raise ScheduleError(f"{path} holds no saved schedule (NAME{SUFFIX})")
     return files
-
-
-def _check_writable(path: Path, what: str = "report") -> None:
-    """Raises BackendError where `path` can't be written: before a long run rather than after it."""
-    try:
-        path.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise BackendError(f"the {what} can't be written to {path}: {error.strerror}") from None
-
-
-def _write_json(file: str, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1)
-    if file == "-":
-        sys.stdout.write(text + "\n")
-        return
-    Path(file).write_text(text + "\n", encoding="utf-8")
 
 
 def _fail(message: str) -> NoReturn:

@@ -159,17 +159,19 @@ def timer_client(timer_world: "SimulatedWorld") -> "Callable[[Hashable], MemoryT
 
 
 @pytest.fixture
-def no_leftovers() -> Iterator[None]:
-    """Fails the test that leaves a process, a thread, a descriptor or a semaphore behind, by name and pid.
+def no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails the test that leaves something behind, as `timersim.backends.no_leftovers` does; FIFOs in `tmp_path`, too.
 
-    What belongs to the session, as a backend's processes, was there before.
+    What belongs to the session, as a backend with its workers, was there before.
     """
-    from timersim.backends.leftovers import watch_leftovers
+    from timersim.backends import LeftoverError
+    from timersim.backends import no_leftovers as watch
 
-    with watch_leftovers() as left:
-        yield
-    if left:
-        pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+    try:
+        with watch(tmp_path_factory.getbasetemp()):
+            yield
+    except LeftoverError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:

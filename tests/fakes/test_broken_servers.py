@@ -21,7 +21,7 @@ from timersim.strategies.ablations import EXAMPLES
 from timersim.strategies.choices import Vocabulary
 from timersim.table_server import TableTimerServer
 
-NOT_IN_SIMULATION: dict[str, str] = {}
+NOT_IN_SIMULATION = {"death-contained": "of the wire, not of a server: see tests/backends/test_hazards.py"}
 """The invariants that no simulated server can break, and why."""
 
 CASES: dict[str, tuple[Schedule, list[str]]] = {

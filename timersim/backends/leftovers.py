@@ -1,58 +1,139 @@
-"""Leftovers: what this process has more of than before, processes, threads, descriptors, semaphores, directories."""
+"""Leftovers: what a block has left behind, by name."""
 
 import gc
 import os
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
 from multiprocessing import resource_tracker
-from multiprocessing.synchronize import SemLock
 from pathlib import Path
 
 import psutil
 
+from timersim.backends.named_files import described, held_by_others, pipes_and_sockets, shared_memory
+from timersim.backends.pool import living_pools
 from timersim.backends.private_path import private_directories
+
+LOOKS, PAUSE = 10, 0.05
+"""How often it is looked again where something may be ending right now, and after how many seconds: half a second."""
+
+Key = tuple[str, object, object]
+"""What a thing is, and two values that tell it from all others of its kind."""
+
+
+class LeftoverError(AssertionError):
+    """A block has left something behind; the text names each, with its pid, its number or its path."""
 
 
 @contextmanager
-def watch_leftovers() -> Iterator[list[str]]:
-    """Yields a list that names, at the end of the block, what the block has left behind.
+def no_leftovers(*folders: str | Path) -> Iterator[None]:
+    """Raises LeftoverError at the end of a block that leaves something behind, and names it.
+
+    Processes count, and zombies, which have ended and nobody has waited for; threads; descriptors, sockets among them;
+    shared memory and semaphores by name; and FIFOs and sockets in `folders` that nobody else uses, as a test's own: in
+    /tmp nothing tells who made one.
+
+    What was there before does not count, nor a process that one of these has started, as a backend its workers. What is
+    ending right now has half a second. Where the block itself raises, its error is not hidden: it gets a note.
+    A process whose parent has ended is init's, and not seen; shared memory that others have mapped is theirs.
+
+    >>> with no_leftovers():
+    ...     timer = threading.Timer(3600, print)
+    ...     timer.name = "the alarm"; timer.start()
+    Traceback (most recent call last):
+    timersim.backends.leftovers.LeftoverError: left behind: thread 'the alarm'
+    >>> timer.cancel(); timer.join()
+    """
+    __tracebackhide__ = True
+    left: list[str] = []
+    try:
+        with watch_leftovers(*folders) as left:
+            yield
+    except BaseException as error:
+        if left:
+            error.add_note(sentence(left))
+        raise
+    if left:
+        raise LeftoverError(sentence(left))
+
+
+@contextmanager
+def watch_leftovers(*folders: str | Path) -> Iterator[list[str]]:
+    """Yields a list that names, at the end of the block, what `no_leftovers` would raise.
 
     The resource tracker of multiprocessing counts as there before: it is one for the life of a process.
 
     >>> with watch_leftovers() as left:
-    ...     descriptor = os.open("/dev/null", os.O_RDONLY)
-    >>> left
-    ['descriptor /dev/null']
-    >>> os.close(descriptor)
+    ...     pid = os.posix_spawn("/bin/true", ["true"], {})
+    >>> left == [f"process {pid} 'true', a zombie: it has ended, and nobody has waited for it"]
+    True
+    >>> os.waitpid(pid, 0) == (pid, 0)
+    True
     """
     resource_tracker.ensure_running()
-    before = _present()
+    before = set(_present(set(), folders))
     left: list[str] = []
     try:
         yield left
     finally:
+        left += map(_name, _left(before, folders))
+
+
+def sentence(left: list[str]) -> str:
+    """Returns what is left in a sentence.
+
+    >>> sentence(["thread 'the alarm'", "process 4711 'sleep'"])
+    "left behind: thread 'the alarm', process 4711 'sleep'"
+    """
+    return f"left behind: {', '.join(left)}"
+
+
+def _left(before: set[Key], folders: Sequence[str | Path]) -> list[Key]:
+    """Returns what was not there before, at the first look and at each that follows; one is enough for nothing."""
+    left = _new(before, folders)
+    if left:
         gc.collect()
-        left += [name for key, name in _present().items() if key not in before]
+    for _ in range(LOOKS):
+        if not left:
+            break
+        time.sleep(PAUSE)
+        seen = set(_new(before, folders))
+        left = [key for key in left if key in seen]
+    return left
 
 
-def _present() -> dict[tuple[str, object], str]:
-    """Returns what there is, by what identifies it, with its name."""
-    present: dict[tuple[str, object], str] = {}
-    for child in psutil.Process().children(recursive=True):
-        present["process", (child.pid, child.create_time())] = f"process {child.pid}"
+def _new(before: set[Key], folders: Sequence[str | Path]) -> list[Key]:
+    new = [key for key in _present(before, folders) if key not in before]
+    theirs = held_by_others({value for _, value, _ in new if isinstance(value, Path)})
+    return [key for key in new if key[1] not in theirs]
+
+
+def _present(before: set[Key], folders: Sequence[str | Path]) -> Iterator[Key]:
+    """Yields what there is, without what a process that was there before has started."""
+    yield from _children(psutil.Process(), before)
     for thread in threading.enumerate():
-        present["thread", thread.ident] = f"thread {thread.name!r}"
+        yield "thread", thread.ident, thread.name
+    pooled = {descriptor for pool in living_pools() for descriptor in pool.descriptors}
     for entry in os.scandir("/proc/self/fd"):
         target = _target(entry.path)
-        if target is not None:
-            present["descriptor", (entry.name, target)] = f"descriptor {target}"
-    for lock in gc.get_objects():
-        if issubclass(type(lock), SemLock) and lock._semlock.name is not None:
-            present["semaphore", lock._semlock.name] = f"semaphore {lock._semlock.name}"
+        if target is not None and int(entry.name) not in pooled:
+            yield "descriptor", int(entry.name), target
+    for path in chain(shared_memory(), *(pipes_and_sockets(Path(folder)) for folder in folders)):
+        yield "file", path, None
     for directory in private_directories():
-        present["directory", directory] = f"directory {directory}"
-    return present
+        yield "directory", directory, None
+
+
+def _children(parent: psutil.Process, before: set[Key]) -> Iterator[Key]:
+    with suppress(psutil.NoSuchProcess):
+        for child in parent.children():
+            key = "process", child.pid, child.create_time()
+            yield key
+            if key not in before:
+                yield from _children(child, before)
 
 
 def _target(link: str) -> str | None:
@@ -61,3 +142,35 @@ def _target(link: str) -> str | None:
     except FileNotFoundError:
         return None  # it was the one of this very listing
     return None if target.endswith("/fd") and target.startswith("/proc/") else target
+
+
+def _name(key: Key) -> str:
+    match key:
+        case "process", int(pid), _:
+            return f"process {pid}{_state(pid)}"
+        case "descriptor", int(number), str(target) if target.startswith("socket:"):
+            return f"socket {number} ({_address(number) or target})"
+        case "thread", _, name:
+            return f"thread {name!r}"
+        case "file", Path() as path, _:
+            return described(path)
+        case kind, what, None:
+            return f"{kind} {what}"
+        case kind, what, detail:
+            return f"{kind} {what} ({detail})"
+
+
+def _state(pid: int) -> str:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return f" {process.name()!r}" + (", a zombie: it has ended, and nobody has waited for it" if is_zombie else "")
+    return ""
+
+
+def _address(descriptor: int) -> str:
+    """Returns where a socket is bound; nothing where it is not, or is closed."""
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as other:
+        address = other.getsockname()
+        return address if isinstance(address, str) else ":".join(map(str, address[:2]))
+    return ""

@@ -94,6 +94,14 @@ class WorkerPool(Protocol):
     def close(self) -> None: ...
 
 
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+
+
+def living_pools() -> "list[Pool]":
+    """Returns the pools of this process that nobody has dropped."""
+    return list(_pools)
+
+
 class Pool:
     """Workers that put into one queue, of which `pickled` is the pickle and `fds` the descriptors.
 
@@ -115,6 +123,7 @@ class Pool:
             )
         self._control = ours
         self._end = weakref.finalize(self, _end, ours, self._process, self._idle, self._out)
+        _pools.add(self)
         self._send(pickled)
         if self._receive() != b"ready":
             raise PoolError("the zygote ended before it was ready")
@@ -128,6 +137,12 @@ class Pool:
     def status(self) -> int | None:
         """The exit status of the zygote, None while it lives."""
         return self._process.poll()
+
+    @property
+    def descriptors(self) -> set[int]:
+        """The descriptors of its workers, who come and go while it is kept."""
+        workers = [*self._idle, *self._out.values()]
+        return {descriptor for worker in workers for descriptor in (worker.pidfd, worker.commands.fileno())}
 
     def take(self) -> Worker:
         """Hands out a worker, forked where none is idle."""

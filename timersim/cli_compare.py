@@ -1,0 +1,96 @@
+"""`timersim compare`: the same schedules in memory and on real processes, and why they differ where they do."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, make_backend
+from timersim.cli_json import check_writable, write_json
+from timersim.strategies.comparison import Comparison, Example, compare_backends
+
+MODEL = "memory"
+
+WIDTH, INDENT = 80, " " * 8
+
+UNEXPLAINED_STATUS = 1
+
+
+def compare(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="What to compare memory with. May be repeated. [default: local, file, socket]"
+        ),
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(metavar="SAFEGUARD", help="Take a safeguard out of the real server, to see that it is noticed."),
+    ] = None,
+    examples: Annotated[int | None, typer.Option(metavar="N", help="Schedules on each backend. [default: 200]")] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Another seed draws other schedules; the same one draws the same.")
+    ] = 0,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
+    ] = None,
+) -> int:
+    """Run the same schedules in memory and on real processes, and explain each difference.
+
+    What differs comes from the model, from the implementation or from timing: an example of each explanation is shown,
+    with the number of schedules in which it was seen. A difference without an explanation is shrunk.
+
+    Exit status: 0 every difference is explained, 1 one is not, 2 the call or the environment is wrong.
+    """
+    if examples is not None and examples < 1:
+        raise BackendError(f"--examples is a whole number of at least 1: {examples}")
+    names = backend or [name for name in DEFAULTS if name != MODEL]
+    if MODEL in names:
+        raise BackendError(f"{MODEL} is what the others are compared with")
+    if json_file not in {None, "-"}:
+        check_writable(Path(json_file or ""))
+    text, err = Console(highlight=False, soft_wrap=True, stderr=json_file == "-"), Console(stderr=True)
+    made = [make_backend(name, without=without, pin=True) for name in names]
+    comparisons = []
+    for name, real in zip(names, made, strict=True):
+        with closing(real), err.status(f"{name}: comparing with {MODEL}"):
+            comparisons.append(compare_backends(make_backend(MODEL), real, examples or EXAMPLES[name], seed))
+        for line in comparison_lines(comparisons[-1]):
+            text.print(line, markup=False)
+    text.print(conclusion(comparisons))
+    if json_file is not None:
+        write_json(json_file, {"model": MODEL, "comparisons": [each.to_object() for each in comparisons]})
+    return UNEXPLAINED_STATUS if any(each.unexplained for each in comparisons) else 0
+
+
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
+    """Yields what a comparison came to: the numbers, then each explanation with its example."""
+    yield (
+        f"{comparison.backend:<12}{comparison.examples:>6,} schedules   {comparison.equal:>6,} as in {MODEL}"
+        f"   {comparison.seconds:>5.1f} s"
+    )
+    for explanation, example in sorted(comparison.found.items(), key=lambda found: -found[1].count):
+        head = f"{example.count:>6,}  {explanation.cause}: {explanation.text}"
+        yield from textwrap.wrap(head, WIDTH, subsequent_indent=INDENT)
+        yield from _example_lines(example)
+
+
+def conclusion(comparisons: Sequence[Comparison]) -> str:
+    """Returns what it all comes to."""
+    schedules = sum(comparison.examples for comparison in comparisons)
+    different = schedules - sum(comparison.equal for comparison in comparisons)
+    missing = sum(len(comparison.unexplained) for comparison in comparisons)
+    done = f"{schedules:,} schedules, {different:,} with a difference."
+    if missing:
+        return f"[red]Not explained[/]: {missing} kind{'s' if missing > 1 else ''} of difference. {done}"
+    return f"[green]Every difference is explained[/]: {done}"
+
+
+def _example_lines(example: Example) -> Iterator[str]:
+    for text in (f"as in: {example.difference.seen}", repr(example.schedule)):
+        yield from textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)
