@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from timersim.backends import ProcessBackend, no_leftovers
+from timersim.backends.pool import Pool
 from timersim.backends.process import Transport
 from timersim.lab import run
 from timersim.strategies import seeded_schedule
@@ -72,6 +73,7 @@ def test_a_long_run_leaves_nothing_and_does_not_grow(transport: Transport) -> No
             sights.append(Sight.of(zygote))
             tell(transport, number, kills, time.monotonic() - began, sights[-1])
         pool = backend._pool
+        assert isinstance(pool, Pool)
         living = len(pool._idle)
         assert pool.forks == deaths + living
         assert living <= FIRST
