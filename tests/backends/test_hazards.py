@@ -293,6 +293,7 @@ def test_a_hundred_schedules_on_simulated_and_on_real_workers(local: ProcessBack
 # What a search finds
 
 
+@pytest.mark.slow
 def test_a_search_on_a_queue_lists_what_is_known() -> None:
     """Both hazards are found, each shrunk to what it needs, and listed as known; nothing else is found."""
     with closing(ProcessBackend("local")) as backend:
@@ -305,6 +306,7 @@ def test_a_search_on_a_queue_lists_what_is_known() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["file", "socket"])
 def test_a_search_on_the_other_wires_finds_nothing(transport: Transport) -> None:
     """Kills while sending are drawn there as well, and nothing is known or found."""

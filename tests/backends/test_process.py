@@ -338,6 +338,7 @@ def test_who_asks_a_stopped_server_is_refused(transport: Transport) -> None:
     assert trace.violations == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_three_hundred_schedules_break_nothing_and_leave_nothing(transport: Transport) -> None:
     """A search on real processes finds nothing, kills often, and leaves nothing behind.

@@ -80,6 +80,7 @@ def test_time_really_passes(backend: ProcessBackend) -> None:
     assert time.monotonic() - began >= 20 * TICK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", CRASHES)
 def test_who_crashes_is_not_reaped(backend: ProcessBackend, how: str) -> None:
     """A worker that dies of itself dies so, and its timers with it."""
@@ -90,6 +91,7 @@ def test_who_crashes_is_not_reaped(backend: ProcessBackend, how: str) -> None:
     assert trace.reaps == []
 
 
+@pytest.mark.slow
 def test_a_paused_server_reaps_when_it_goes_on(backend: ProcessBackend) -> None:
     """Who comes due in a pause is reaped at its end, and what was released in it is not."""
     trace = on(
@@ -123,6 +125,7 @@ def test_who_was_reaped_is_skipped_until_it_starts_again(backend: ProcessBackend
     assert [event.operation for event in trace.of(Skipped)] == [Release(0, "s", gap=50)]
 
 
+@pytest.mark.slow
 def test_after_stop_and_start_what_is_held_is_guarded(backend: ProcessBackend) -> None:
     """A timer that was acquired before the stop is kept after the start."""
     trace = on(backend, Acquire(0, "s", after=30), StopServer(gap=3), StartServer(gap=40))
@@ -141,6 +144,7 @@ def test_a_call_to_a_stopped_server_is_refused(transport: Transport) -> None:
     assert trace.reaps == []
 
 
+@pytest.mark.slow
 def test_correct_servers_break_nothing(backend: ProcessBackend) -> None:
     """Ten generated schedules, with everything that the backend can carry out."""
     vocabulary = Vocabulary(tuple(backend.operations))
