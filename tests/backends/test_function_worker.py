@@ -13,11 +13,11 @@ import pytest
 
 from tests.backends import jobs
 from timersim.backends import ProcessBackend
-from timersim.backends.functions import OPERATIONS
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import from_spec
-from timersim.backends.pool import PoolError
 from timersim.backends.process import Transport
+from timersim.backends.workers.functions import OPERATIONS
+from timersim.backends.workers.pool import PoolError
 from timersim.fakes import HoldTimeout
 from timersim.lab import (
     Acquire,
@@ -143,7 +143,7 @@ def test_who_computes_too_long_ends_the_run(
     job: Callable[..., object], open_backend: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not come back to its clock is named, with the way out; it is gone afterwards."""
-    monkeypatch.setattr("timersim.backends.function_run.HOLD_LIMIT", 0.3)
+    monkeypatch.setattr("timersim.backends.runs.function_run.HOLD_LIMIT", 0.3)
     backend = open_backend(job)
 
     with pytest.raises(

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from timersim.backends import ProcessBackend
+from timersim.backends.clients.mp_wire import QueueWire
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.mp_wire import QueueWire
-from timersim.backends.pool import Pool
 from timersim.backends.process import Transport
-from timersim.backends.wire import hear, wait_for
+from timersim.backends.wires.wire import hear, wait_for
+from timersim.backends.workers.pool import Pool
 from timersim.fakes import SimulatedBackend
 from timersim.lab import (
     Acquire,

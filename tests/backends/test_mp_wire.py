@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from timersim.backends.mp_wire import QueueFace, QueueWire
+from timersim.backends.clients.mp_wire import QueueFace, QueueWire
 from timersim.fakes import VirtualClock
 
 
@@ -61,7 +61,7 @@ def test_a_long_message_is_one_message(wire: QueueWire) -> None:
 
 def test_a_writer_with_the_lock_is_waited_for(wire: QueueWire, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a writer holds the lock `pass_lock` does not pass, and says so after its limit."""
-    monkeypatch.setattr("timersim.backends.mp_wire.LOCK_LIMIT", 0.05)
+    monkeypatch.setattr("timersim.backends.clients.mp_wire.LOCK_LIMIT", 0.05)
     wire.pass_lock()
     wire._queue._wlock.acquire()
 

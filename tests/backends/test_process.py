@@ -21,8 +21,8 @@ from timersim.api import TimerRequest
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import make_backend
-from timersim.backends.pool import PoolError
 from timersim.backends.process import Transport
+from timersim.backends.workers.pool import PoolError
 from timersim.fakes import SimulatedBackend
 from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab import (
@@ -546,7 +546,7 @@ def test_an_unknown_transport_is_refused_by_name() -> None:
 
 def test_a_stopped_zygote_does_not_keep_its_backend_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """A zygote that does not end within its limit is killed, and its workers with it."""
-    monkeypatch.setattr("timersim.backends.pool.END_LIMIT", 0.2)
+    monkeypatch.setattr("timersim.backends.workers.pool.END_LIMIT", 0.2)
     backend = ProcessBackend()
     backend.warm()
     zygote = zygote_of(backend)

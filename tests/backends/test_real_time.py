@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from timersim.backends import ProcessBackend
-from timersim.backends.gated_clock import GatedClock
+from timersim.backends.clients.mp_wire import QueueWire, flush
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.mp_wire import QueueWire, flush
 from timersim.backends.names import BackendError, from_spec, make_backend
 from timersim.backends.process import TRANSIT, Transport
-from timersim.backends.real_run import RealRun
+from timersim.backends.runs.gated_clock import GatedClock
+from timersim.backends.runs.real_run import RealRun
 from timersim.lab import (
     Acquire,
     Contract,

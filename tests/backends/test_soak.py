@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from timersim.backends import ProcessBackend, no_leftovers
-from timersim.backends.pool import Pool
 from timersim.backends.process import Transport
+from timersim.backends.workers.pool import Pool
 from timersim.lab import run
 from timersim.strategies import seeded_schedule
 

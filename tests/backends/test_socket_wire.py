@@ -10,7 +10,7 @@ import pytest
 
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.pool import PoolError
+from timersim.backends.workers.pool import PoolError
 from timersim.fakes.servers import ServerError
 from timersim.lab import (
     Acquire,

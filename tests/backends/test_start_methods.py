@@ -14,9 +14,9 @@ import pytest
 
 from tests.backends import jobs
 from timersim.backends import ProcessBackend
-from timersim.backends.functions import METHODS
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.process import Transport
+from timersim.backends.workers.functions import METHODS
 from timersim.lab import Acquire, Crash, Release, Schedule, Start, StartServer, StopServer, run
 from timersim.strategies import seeded_schedule
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.story import Story, broken, headlines, holds, verdict
-from timersim.backends.local_wire import HAZARDS
+from timersim.backends.wires.local_wire import HAZARDS
 from timersim.lab.contract import Contract
 from timersim.lab.invariants import Harm, judge
 from timersim.lab.record import Instant, Meddled, ServerFailed, Table

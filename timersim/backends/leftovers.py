@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from timersim.backends.named_files import described, held_by_others, pipes_and_sockets, shared_memory
-from timersim.backends.pool import living_pools
 from timersim.backends.private_path import private_directories
+from timersim.backends.workers.pool import living_pools
 
 LOOKS, PAUSE = 10, 0.05
 """How often it is looked again where something may be ending right now, and after how many seconds: half a second."""

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from timersim.backends.functions import METHODS
+from timersim.backends.workers.functions import METHODS
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from timersim.backends.file_wire import FileWire
-from timersim.backends.functions import METHODS, OPERATIONS, given_to, reference, spec_with
-from timersim.backends.local_wire import LocalWire
-from timersim.backends.pool import Pool, PoolError, WorkerPool
-from timersim.backends.process_run import ProcessRun
-from timersim.backends.real_run import RealRun
-from timersim.backends.socket_wire import SocketWire
-from timersim.backends.wire import Wire
+from timersim.backends.runs.process_run import ProcessRun
+from timersim.backends.runs.real_run import RealRun
+from timersim.backends.wires.file_wire import FileWire
+from timersim.backends.wires.local_wire import LocalWire
+from timersim.backends.wires.socket_wire import SocketWire
+from timersim.backends.wires.wire import Wire
+from timersim.backends.workers.functions import METHODS, OPERATIONS, given_to, reference, spec_with
+from timersim.backends.workers.pool import Pool, PoolError, WorkerPool
 from timersim.fakes.patch import importable
 from timersim.fakes.servers import ServerMaker
 from timersim.lab.contract import Contract
@@ -29,7 +29,7 @@ TRANSIT = 2.0
 """By how many ticks an instant in real time may be wrong on a machine that is not busy."""
 
 if TYPE_CHECKING:
-    from timersim.backends.interpreters import StartMethod
+    from timersim.backends.workers.interpreters import StartMethod
 
 Transport = Literal["local", "file", "socket"]
 
@@ -202,7 +202,7 @@ class ProcessBackend(Backend):
     def _new_pool(self, wire: Wire) -> WorkerPool:
         if self._start_method is None:
             return Pool(*wire.to_pass())
-        from timersim.backends.interpreters import InterpreterPool
+        from timersim.backends.workers.interpreters import InterpreterPool
 
         return InterpreterPool(self._start_method, wire.address, self._function, self._given)
 
@@ -211,6 +211,6 @@ class ProcessBackend(Backend):
             return RealRun(self.max_interval, self._tick, pool, wire)
         if self._function is None:
             return ProcessRun(self.max_interval, pool, wire)
-        from timersim.backends.function_run import FunctionRun
+        from timersim.backends.runs.function_run import FunctionRun
 
         return FunctionRun(self.max_interval, pool, wire, self._limit)

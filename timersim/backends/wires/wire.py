@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from timersim.backends.pool import PoolError, Worker
+from timersim.backends.workers.pool import PoolError, Worker
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server
 from timersim.fakes.table_watch import TableWatch

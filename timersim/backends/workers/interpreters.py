@@ -14,8 +14,8 @@ from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Literal
 
-from timersim.backends import child
-from timersim.backends.pool import PoolError, Worker, WorkerPool
+from timersim.backends.workers import child
+from timersim.backends.workers.pool import PoolError, Worker, WorkerPool
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess

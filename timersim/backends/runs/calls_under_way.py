@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from timersim.backends.wire import Call
+from timersim.backends.wires.wire import Call
 from timersim.clock import SystemClock
 
 

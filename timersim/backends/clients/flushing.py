@@ -1,6 +1,6 @@
 """A client on a `multiprocessing.Queue` whose requests are on the wire when its calls return."""
 
-from timersim.backends.mp_wire import flush
+from timersim.backends.clients.mp_wire import flush
 from timersim.local_timer import LocalTimerClient
 
 LOOK = 0.0002

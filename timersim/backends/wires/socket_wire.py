@@ -6,9 +6,9 @@ import socket
 from collections import deque
 from typing import Any
 
-from timersim.backends.pool import PoolError, Worker
 from timersim.backends.private_path import PrivatePath
-from timersim.backends.wire import REFUSED_WHILE_STOPPED, SURVIVED, Call, Line, Wire
+from timersim.backends.wires.wire import REFUSED_WHILE_STOPPED, SURVIVED, Call, Line, Wire
+from timersim.backends.workers.pool import PoolError, Worker
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server, ServerError
 from timersim.fakes.waiting import HoldTimeout

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from timersim.backends.pool import PoolError, Worker, WorkerPool
-from timersim.backends.process_run import ProcessRun
-from timersim.backends.wire import Call, Wire
+from timersim.backends.runs.process_run import ProcessRun
+from timersim.backends.wires.wire import Call, Wire
+from timersim.backends.workers.pool import PoolError, Worker, WorkerPool
 from timersim.fakes.servers import ServerMaker
 from timersim.fakes.waiting import HOLD_LIMIT, HoldTimeout
 from timersim.lab.record import Instant

@@ -3,9 +3,9 @@
 import signal
 from typing import Any
 
-from timersim.backends.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
-from timersim.backends.recorded_reaper import RecordedReaper
-from timersim.backends.wire import Call, Wire, wait_for
+from timersim.backends.runs.recorded_reaper import RecordedReaper
+from timersim.backends.wires.wire import Call, Wire, wait_for
+from timersim.backends.workers.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.servers import Server
 from timersim.fakes.virtual_run import VirtualRun

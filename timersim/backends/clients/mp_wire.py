@@ -12,7 +12,7 @@ from collections.abc import Callable
 from multiprocessing import context, popen_spawn_posix, reduction
 from typing import Any
 
-from timersim.backends.calling import Stops
+from timersim.backends.clients.calling import Stops
 from timersim.clock import Clock
 from timersim.local_timer import LocalTimerClient
 

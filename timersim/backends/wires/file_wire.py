@@ -4,7 +4,7 @@ import pickle
 from typing import Any
 
 from timersim.backends.private_path import PrivatePath
-from timersim.backends.wire import NEEDS_LOCK, REFUSED_WHILE_STOPPED, SURVIVED, Line, Wire
+from timersim.backends.wires.wire import NEEDS_LOCK, REFUSED_WHILE_STOPPED, SURVIVED, Line, Wire
 from timersim.fakes.clock import VirtualClock
 from timersim.file_based_local_timer import FileTimerServer
 from timersim.lab.contract import Contract

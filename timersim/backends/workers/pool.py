@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import timersim
-from timersim.backends import zygote
+from timersim.backends.workers import zygote
 
 END_LIMIT = 5.0
 """Seconds that the zygote has to end its workers and itself."""

@@ -4,9 +4,9 @@ import math
 from collections import defaultdict, deque
 from typing import Any
 
-from timersim.backends.mp_wire import QueueFace, QueueWire
-from timersim.backends.pool import Worker
-from timersim.backends.wire import SURVIVED, Call, Line, Wire, wait_for
+from timersim.backends.clients.mp_wire import QueueFace, QueueWire
+from timersim.backends.wires.wire import SURVIVED, Call, Line, Wire, wait_for
+from timersim.backends.workers.pool import Worker
 from timersim.fakes.clock import VirtualClock
 from timersim.lab.contract import Contract
 from timersim.lab.operations import SENDING

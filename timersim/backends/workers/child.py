@@ -18,8 +18,8 @@ from operator import attrgetter
 from typing import Any
 
 from timersim.api import configure
-from timersim.backends import zygote
-from timersim.backends.asking import Asker, AskingClient, WorkerClock
+from timersim.backends.workers import zygote
+from timersim.backends.workers.asking import Asker, AskingClient, WorkerClock
 
 Function = Callable[..., object] | str
 """What a worker does of its own: a function, or where it is found, as MODULE:NAME."""

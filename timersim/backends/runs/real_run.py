@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from timersim.backends.calls_under_way import CallsUnderWay
-from timersim.backends.gated_clock import GatedClock
-from timersim.backends.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
-from timersim.backends.real_server import RealServer
-from timersim.backends.recorded_reaper import RecordedReaper
-from timersim.backends.run_delay import RunDelay
-from timersim.backends.wire import Call, Wire, wait_for
+from timersim.backends.runs.calls_under_way import CallsUnderWay
+from timersim.backends.runs.gated_clock import GatedClock
+from timersim.backends.runs.real_server import RealServer
+from timersim.backends.runs.recorded_reaper import RecordedReaper
+from timersim.backends.runs.run_delay import RunDelay
+from timersim.backends.wires.wire import Call, Wire, wait_for
+from timersim.backends.workers.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
 from timersim.clock import SystemClock
 from timersim.fakes.patch import Face, bent, default_modules
 from timersim.fakes.run_workers import RunWorkers

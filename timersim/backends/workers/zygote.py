@@ -83,15 +83,15 @@ def client_maker(wire: Any) -> Callable[[socket.socket], Any]:
     `wire` is the queue, or ("flushed", queue), ("file", path) or ("socket", path).
     """
     if not isinstance(wire, tuple):
-        from timersim.backends.mp_wire import StoppingQueueClient
+        from timersim.backends.clients.mp_wire import StoppingQueueClient
 
         return partial(StoppingQueueClient, wire)
     transport, path = wire
     if transport == "flushed":
-        from timersim.backends.flushing import FlushingTimerClient
+        from timersim.backends.clients.flushing import FlushingTimerClient
 
         return lambda commands: FlushingTimerClient(path)
-    from timersim.backends.stopping import StoppingFileClient, StoppingSocketClient
+    from timersim.backends.clients.stopping import StoppingFileClient, StoppingSocketClient
 
     return partial(StoppingFileClient if transport == "file" else StoppingSocketClient, path)
 

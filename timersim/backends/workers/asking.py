@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from timersim.api import TimerClient
-from timersim.backends import zygote
+from timersim.backends.workers import zygote
 from timersim.clock import Clock, Task
 
 SECOND = 1_000_000_000

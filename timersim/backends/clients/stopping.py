@@ -3,7 +3,7 @@
 import math
 import socket
 
-from timersim.backends.calling import CallClock, Stops
+from timersim.backends.clients.calling import CallClock, Stops
 from timersim.file_based_local_timer import FileTimerClient
 from timersim.socket_timer import SocketTimerClient
 

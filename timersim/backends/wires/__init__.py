@@ -1,0 +1,1 @@
+"""The wires: what connects real workers to the server, and what is known of their calls."""
