@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from timersim.backends.names import BackendError, BackendRack
-from timersim.lab.case import to_paste
+from timersim.lab.hints import to_paste
 from timersim.lab.layout import plain
 from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import PASSES, replay

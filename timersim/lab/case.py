@@ -1,18 +1,14 @@
 """The failing test case as lines: what broke, the schedule to paste, the lanes with the windows, what to type next."""
 
 from shlex import quote
-from typing import TYPE_CHECKING
 
-from timersim.lab.layout import MARGIN, Kind, Line, paragraph, python
+from timersim.lab.hints import commands, to_paste
+from timersim.lab.invariants import InvariantViolation
+from timersim.lab.layout import Kind, Line, paragraph
+from timersim.lab.record import Record
+from timersim.lab.saved import SavedSchedule
+from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import broken_lines, lane_lines
-
-if TYPE_CHECKING:
-    from timersim.lab.invariants import InvariantViolation
-    from timersim.lab.record import Record
-    from timersim.lab.saved import SavedSchedule
-    from timersim.lab.schedule import Schedule
-
-_EXAMPLE = "@example("
 
 
 def headline(text: str) -> list[Line]:
@@ -20,37 +16,25 @@ def headline(text: str) -> list[Line]:
     return paragraph(text, Kind.WRONG, margin="")
 
 
-def rule(violation: "InvariantViolation") -> list[Line]:
+def rule(violation: InvariantViolation) -> list[Line]:
     """Returns what should have held."""
     return paragraph(f"rule: {violation.invariant.statement}")
 
 
-def faults(schedule: "Schedule", *, is_broken: bool = True) -> str:
+def faults(schedule: Schedule, *, is_broken: bool = True) -> str:
     """Returns in words which faults it takes to break something, or under which nothing is broken."""
     if not schedule.faults:
         return "no fault needed" if is_broken else "no fault"
     return f"{'fault needed' if is_broken else 'under the fault'}: {', '.join(schedule.faults)}"
 
 
-def to_paste(schedule: "Schedule", remark: str = "") -> list[Line]:
-    """Returns a schedule as Python."""
-    return python(schedule, "Schedule([", "])", remark)
-
-
-def story(violation: "InvariantViolation") -> list[Line]:
+def story(violation: InvariantViolation) -> list[Line]:
     """Returns the lanes of a violation, with the rule where it was broken, and the windows."""
     breach = violation.breach
     return broken_lines(violation.record, breach.at, breach.rule, breach.life)
 
 
-def how_to_replay(replay: str, schedule: "Schedule") -> list[Line]:
-    """Returns the commands that come next, each in a line of its own; where there are none, the lines to paste."""
-    if replay.startswith(_EXAMPLE):
-        return python(schedule, f"replay: {_EXAMPLE}Schedule([", "]))")
-    return _commands(show=replay.replace("timersim replay", "timersim show", 1), replay=replay)
-
-
-def shown(saved: "SavedSchedule", file: str, record: "Record", violation: "InvariantViolation | None") -> list[Line]:
+def shown(saved: SavedSchedule, file: str, record: Record, violation: InvariantViolation | None) -> list[Line]:
     """Returns what became of a saved schedule: the whole failing test case, or the lanes of one that holds."""
     if violation is None:
         head = paragraph(f"{', '.join(saved.invariants)}: holds", Kind.GOOD, margin="")
@@ -64,10 +48,5 @@ def shown(saved: "SavedSchedule", file: str, record: "Record", violation: "Invar
         *paragraph(f"{harm}{faults(saved.schedule, is_broken=bool(violation))}; on the backend {record.backend}"),
         *to_paste(saved.schedule),
         *told,
-        *_commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.png"),
+        *commands(replay=f"timersim replay {typed}", draw=f"timersim show {typed} --figure case.png"),
     ]
-
-
-def _commands(**commands: str) -> list[Line]:
-    """Returns commands with what each is for; they are never broken."""
-    return [[(f"{MARGIN}{label + ':':<8}{command}", Kind.PLAIN)] for label, command in commands.items()]

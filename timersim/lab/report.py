@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from timersim.lab.case import faults, headline, how_to_replay, rule, story, to_paste
+from timersim.lab.case import faults, headline, rule, story
 from timersim.lab.goals import GOALS
+from timersim.lab.hints import how_to_replay, to_paste
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
 from timersim.lab.invariants.duties import lateness
 from timersim.lab.layout import Line, paragraph, plain

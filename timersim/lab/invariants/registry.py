@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from timersim.lab.case import how_to_replay, to_paste
+from timersim.lab.hints import how_to_replay, to_paste
 from timersim.lab.layout import plain
 from timersim.lab.operations import Operation
 from timersim.lab.oracle import Account
