@@ -1,7 +1,6 @@
 """A user's own code as the worker: a function in a real process, its time virtual, its deaths real."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends import jobs
+from tests.hash_seeds import output
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import from_spec
@@ -249,17 +249,7 @@ for transport in ("local", "file", "socket"):
 
 def test_a_trace_has_the_same_hash_in_every_process() -> None:
     """Ranks that wake at one instant go in a fixed order: one hash in each run, on each wire, under each hash seed."""
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", HASHES],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout.splitlines()
-        for seed in ("0", "1")
-    ]
+    printed = [output(HASHES, seed).splitlines() for seed in (0, 1)]
 
     assert len(printed[0]) == 9
     assert len({*printed[0], *printed[1]}) == 1

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import zip_longest
@@ -11,6 +9,7 @@ from itertools import zip_longest
 import psutil
 import pytest
 
+from tests.hash_seeds import output
 from timersim.backends import ProcessBackend
 from timersim.backends.clients.mp_wire import QueueWire
 from timersim.backends.leftovers import watch_leftovers
@@ -259,17 +258,7 @@ for name in TRANSPORTS:
 
 def test_the_hash_is_the_same_twice_and_in_any_process() -> None:
     """Each kill has one hash, in each run, and whatever PYTHONHASHSEED is."""
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", HASHES],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout
-        for seed in ("1", "2")
-    ]
+    said = [output(HASHES, seed) for seed in (1, 2)]
 
     assert said[0] == said[1]
     assert [line.split()[-1] for line in said[0].splitlines()] == [line.split()[-2] for line in said[0].splitlines()]

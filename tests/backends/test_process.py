@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.hash_seeds import output
 from timersim.api import TimerRequest
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
@@ -585,16 +586,7 @@ for name in ("memory", "local", "file", "socket"):
 
 def test_a_trace_has_the_same_hash_in_every_process() -> None:
     """The same schedules have the same hashes five times, and under PYTHONHASHSEED 0 and 1, on every backend."""
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", HASHES],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-        for seed in ("0", "1")
-    ]
+    printed = [output(HASHES, seed).splitlines() for seed in (0, 1)]
 
     assert printed[0] == printed[1]
     assert len(printed[0]) == 20

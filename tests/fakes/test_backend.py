@@ -1,8 +1,5 @@
 """The simulated backend: schedules on any server, with simulated workers, in virtual time."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ from tests.fakes.strangers import (
     PollingWatchdog,
     SpinningWatchdog,
 )
+from tests.hash_seeds import output
 from timersim.fakes import SimulatedBackend, VirtualClock
 from timersim.fakes.servers import ServerError
 from timersim.lab import (
@@ -431,13 +429,6 @@ def test_a_run_is_the_same_in_every_process() -> None:
 
     assert outputs == [outputs[0]] * 3
     assert [line.partition(" ")[2] for line in outputs[0].splitlines()] == ["[(1, 6)]", "[(1, 10)]"]
-
-
-def output(program: str, hash_seed: int) -> str:
-    """Runs a program in a process of its own with that hash seed and returns what it prints."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 def test_a_world_that_fails_leaves_no_tasks() -> None:

@@ -11,6 +11,7 @@ from functools import partial
 import greenlet
 import pytest
 
+from tests.hash_seeds import output
 from timersim.clock import Clock, SystemClock, Task
 from timersim.fakes import HoldTimeout, SpinError, VirtualClock, waiting
 from timersim.fakes.scheduler import MAX_TURNS
@@ -682,13 +683,6 @@ for name in ("red", "green", "blue"):
 clock.run_until_idle()
 print(log)
 """
-
-
-def output(program: str, hash_seed: int) -> str:
-    """Runs a program in a process of its own with that hash seed and returns what it prints."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 def test_the_same_program_runs_in_the_same_order_everywhere() -> None:

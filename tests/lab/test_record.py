@@ -1,12 +1,10 @@
 """The record of one run, its recorder and its hash."""
 
-import os
-import subprocess
-import sys
 from dataclasses import fields, replace
 
 import pytest
 
+from tests.hash_seeds import output
 from timersim.lab.contract import Contract
 from timersim.lab.operations import Exit, StartServer
 from timersim.lab.record import (
@@ -188,17 +186,7 @@ def test_the_hash_is_the_same_in_every_process() -> None:
         "from timersim.strategies import seeded_schedule;"
         "print([run(seeded_schedule(3, n), SimulatedBackend()).hash for n in range(20)])"
     )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        ).stdout
-        for seed in ("0", "1")
-    ]
+    outputs = [output(program, seed) for seed in (0, 1)]
 
     assert outputs[0] == outputs[1]
     assert len(set(eval(outputs[0]))) > 10
