@@ -160,6 +160,8 @@ def check(
     timersim check --without drain-before-expire         see it catch a bug
 
     timersim check --server my_module:my_server          your own server
+
+    timersim check --real-time                           threads and real time, on real processes
     """
     if examples is not None and examples < 1:
         raise BackendError(f"--examples is a whole number of at least 1: {examples}")
@@ -174,20 +176,42 @@ def check(
         return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
     names = backend or default_names(server, without, is_real_time=real_time)
     options = {"tick": TICK} if real_time else {"pin": True}
+    backends = [make_backend(name, server=server, without=without, **options) for name in names]
+    numbers = [examples or EXAMPLES[name] for name in names]
+    reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed)
+    is_own = (server, without) == (None, None)
+    missed = [report for report in reports if report.unreached and not report.is_interrupted]
+    _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
+    is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
+    _tell(text, reports, missed)
+    text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
+    if is_own and not any(report.findings or report.is_interrupted for report in reports):
+        text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
+        text.print("      your own server      timersim check --server my_module:my_server")
+    if json_file is not None:
+        write_json(json_file, {"runs": [report.to_object() for report in reports]})
+    if any(report.is_interrupted for report in reports):
+        return INTERRUPTED
+    return BROKEN if left or is_vacuous or any(report.findings for report in reports) else 0
+
+
+def _searched(text: Console, backends: Sequence[tuple[Backend, int]], seed: int) -> tuple[list[Report], list[str]]:
+    """Searches on each backend with so many examples, a line for each; returns what was left behind, too."""
     reports: list[Report] = []
     left: list[str] = []
-    backends = [make_backend(name, server=server, without=without, **options) for name in names]
-    for name, made in zip(names, backends, strict=True):
-        report, behind = _search(made, examples or EXAMPLES[name], seed)
+    for backend, examples in backends:
+        report, behind = _search(backend, examples, seed)
         reports.append(report)
         left += behind
-        text.print(summary_line(report, is_real=made.is_real))
+        text.print(summary_line(report, is_real=backend.is_real))
         if report.is_interrupted:
             break
+    return reports, left
+
+
+def _tell(text: Console, reports: Sequence[Report], missed: Sequence[Report]) -> None:
+    """Prints what the searches came to: the table, what is known, the goals that were missed, the findings."""
     findings = sorted((found for report in reports for found in report.findings), key=lambda found: found.rank)
-    _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
-    missed = [report for report in reports if report.unreached and not report.is_interrupted]
-    is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
     for line in table_lines(reports):
         text.print(line)
     for line in (*known_lines(reports), *goal_lines(missed)):
@@ -198,15 +222,6 @@ def check(
             _print_lines(text, finding.to_lines())
     for number, line in enumerate(within_lines([finding for finding in findings if finding.within])):
         text.print(line if number else f"\n{line}", soft_wrap=False)
-    text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
-    if (server, without) == (None, None) and not findings and not any(report.is_interrupted for report in reports):
-        text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
-        text.print("      your own server      timersim check --server my_module:my_server")
-    if json_file is not None:
-        write_json(json_file, {"runs": [report.to_object() for report in reports]})
-    if any(report.is_interrupted for report in reports):
-        return INTERRUPTED
-    return BROKEN if findings or left or is_vacuous else 0
 
 
 def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -> int:
