@@ -48,6 +48,14 @@ def test_a_reap_in_the_tick_of_a_release_in_a_pause_is_a_tie() -> None:
     assert verdict(story, "pause-is-not-silence") == ([], 1)
 
 
+@pytest.mark.parametrize(("due", "cases"), [(3, 1), (8, 1), (9, 1), (10, 0)])
+def test_who_is_spared_since_it_was_released_in_a_pause_is_a_case(due: Instant, cases: int) -> None:
+    """A timer that came due before the end of the pause in which it was released would have cost its worker's life."""
+    story = Story().acquire(due).at(2).pause(9).at(6).release()
+
+    assert verdict(story, "pause-is-not-silence") == ([], cases)
+
+
 def test_the_last_of_several_timers_says_whether_it_was_a_pause() -> None:
     """Where one scope was released in the pause and a later one after it, the reap is no matter of the pause."""
     story = Story(LENIENT).acquire(5).acquire(5, "s1").at(3).pause(6).at(4).release().at(7).release("s1")

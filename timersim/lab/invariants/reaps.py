@@ -47,9 +47,15 @@ def release_wins(account: Account) -> Cases:
 @invariant(Harm.KILLS_THE_HEALTHY, situation=made_by(PauseServer, PauseInPass, SlowReap))
 def pause_is_not_silence(account: Account) -> Cases:
     """Nobody is reaped for a timer that was released, or re-armed, by a request that arrived in the server's pause."""
+    reaped: set[Life] = set()
     for life, reap, last in _reaps_of_the_due(account):
         if any(begin <= last.superseded <= end for begin, end in account.pauses):
+            reaped.add(life)
             yield None if account.may_reap(life, reap.at) else _superseded(life, reap, last)
+    for guard in account.all_guards:
+        was_due = any(begin <= guard.superseded <= end and guard.due <= end for begin, end in account.pauses)
+        if was_due and guard.life not in reaped:
+            yield None
 
 
 @invariant(Harm.KILLS_THE_HEALTHY, situation=made_by(StepWall, Suspend, Drift))
