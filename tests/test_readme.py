@@ -34,9 +34,8 @@ def test_the_users_own_server_is_found_out(pytester: pytest.Pytester) -> None:
 def test_the_real_processes_pass(pytester: pytest.Pytester) -> None:
     """The property on real processes passes; how long an example takes on a busy machine is another matter."""
     pytester.makepyfile(PYTHON[2])
-    pytester.makeconftest(
-        'from hypothesis import settings\nsettings.register_profile("busy", deadline=None)\nsettings.load_profile("busy")'
-    )
+    load = "from hypothesis import settings; settings.register_profile('busy', deadline=None); "
+    pytester.makeconftest(load + "settings.load_profile('busy')")
 
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
 
