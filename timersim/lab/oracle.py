@@ -163,25 +163,20 @@ class Account:
         return next(i for i, each in enumerate(self.record.events) if each is event)
 
     def latest_reap(self, guard: Guard) -> Instant:
-        """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing.
-
-        Where instants are known imprecisely, an absence that begins so little later may have begun before, and the end
-        of one is as imprecise.
-        """
+        """Returns when the contract has the guard's worker reaped at the latest; `inf`: it promises nothing."""
         contract = self.contract
-        within = contract.reap_within + contract.transit
         begins = self.resume(max(guard.latest, guard.arrived))
-        latest = self.resume(rounded(begins + within))
+        latest = self.resume(rounded(begins + contract.reap_within))
         for begin, end in self.stops:
-            if begins <= end and begin <= latest:
-                latest = self.resume(max(latest, end + within))
-        for attempt in self.attempts.get(guard.life, ()):
+            if begins <= end and begin - contract.transit <= latest:
+                latest = self.resume(max(latest, end + contract.reap_within))
+        for attempt in self._attempts_on(guard.life):
             if attempt.outcome in {"failed", "raised"} and attempt.at <= latest:
                 latest = self.resume(latest + contract.retry_within)
         losses = [begin for begin, _ in self.stops] if contract.restart == "forgets" else self.crashes
         if any(guard.arrived <= loss <= latest for loss in losses):
             return math.inf
-        return rounded(latest + contract.transit)
+        return rounded(latest + 2 * contract.transit)
 
     def latest_retry(self, failed: Instant) -> Instant:
         """Returns when the contract has a reap that failed at that instant tried again at the latest."""
@@ -201,11 +196,20 @@ class Account:
         )
 
     def resume(self, at: Instant) -> Instant:
-        """Returns the end of the absence that covers `at`, which is `at` itself where none does."""
+        """Returns the end of the absence that covers `at`, which is `at` itself where none does.
+
+        One that begins so little later as instants are imprecise may have begun before.
+        """
         for begin, end in sorted(self.pauses + self.stops):
-            if begin <= at < end:
+            if begin - self.contract.transit <= at < end:
                 at = end
         return at
+
+    def _attempts_on(self, life: Life) -> list[Attempted]:
+        """Returns the attempts on a life; where the contract knows only pids, those on whoever bore the same one."""
+        if self.contract.identity == "pid" and self.pids:
+            return [a for other, made in self.attempts.items() if self.pid(other) == self.pid(life) for a in made]
+        return self.attempts.get(life, [])
 
 
 def read(record: Record) -> Account:
