@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def soak(
             ):
                 for tally in tallies:
                     done = done.at(tally, time.monotonic() - begun)
-                    progress(done.tally.report)
+                    progress(replace(done.tally.report, seconds=done.seconds))
                     if state is not None and time.monotonic() - saved >= SAVE_EVERY:
                         done.save(state)
                         saved = time.monotonic()
@@ -81,6 +82,7 @@ def soak(
             if state is not None:
                 done.save(state)
         report = concluded(made, done.tally, is_interrupted=is_interrupted)
+    report.backend_spec = report.backend_spec or spec
     report.seconds = time.monotonic() - begun
     return report
 

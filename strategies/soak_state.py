@@ -55,7 +55,7 @@ class SoakState:
     def resumed(self, path: Path) -> Self:
         """Returns it as far as a file says that it was; itself where there is none.
 
-        Raises SoakError for the file of another soak, unless that is done, and for one that is none.
+        Raises SoakError for the file of another soak, and for one that is none.
         """
         if not path.exists():
             return self
