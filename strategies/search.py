@@ -119,8 +119,7 @@ class _Search:
             report.known = self._findings(is_known=True)
         except KeyboardInterrupt:
             report.is_interrupted = True
-            unshrunk = [self._unshrunk(*item) for item in self._catches.items() if not item[1].is_known]
-            report.findings = sorted(unshrunk, key=lambda finding: finding.rank)
+            report.findings, report.known = self._caught(is_known=False), self._caught(is_known=True)
         report.seconds = time.monotonic() - self._began
         return report
 
@@ -178,6 +177,11 @@ class _Search:
             finding.invariants = [violation.invariant.id for violation in broken]
             finding.violation = broken[0]
         return finding
+
+    def _caught(self, *, is_known: bool) -> list[Finding]:
+        """Returns what was caught, worst first, as it is."""
+        unshrunk = [self._unshrunk(*item) for item in self._catches.items() if item[1].is_known == is_known]
+        return sorted(unshrunk, key=lambda finding: finding.rank)
 
     def _unshrunk(self, name: str, catch: Catch) -> Finding:
         """Returns what was caught as a finding as it is."""
