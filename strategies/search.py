@@ -142,8 +142,8 @@ class _Search:
         report.count(trace, is_real=self._backend.is_real)
         for violation in (*trace.violations, *trace.known):
             caught = self._catches.get(violation.invariant.id) or Catch(report.examples, violation in trace.known)
-            if caught.is_smaller(schedule) and self._is_its_own(violation):
-                caught.take(schedule, violation)
+            if caught.is_wanted(report.examples, schedule) and self._is_its_own(violation):
+                caught.take(report.examples, schedule, violation)
                 self._catches[violation.invariant.id] = caught
         report.seconds = time.monotonic() - self._began
         self._progress(report)

@@ -21,42 +21,61 @@ _WORST = ("worst_lateness", "allowed_lateness")
 Faults = tuple[str, ...]
 
 
+Smallest = dict[Faults, tuple[int, Schedule]]
+"""For each set of faults its smallest schedule, and after how many examples that was drawn."""
+
+
 @dataclass(slots=True)
 class Catch:
-    """What breaks an invariant: the smallest schedule so far of each set of faults, and after how many examples.
+    """What breaks an invariant, and after how many examples that was seen: the schedules from which it is shrunk.
 
-    `violations` are theirs, where they are at hand: they don't go from process to process.
+    Of each set of faults the smallest counts, of two alike the earlier; kept are those with the fewest faults, and the
+    smallest of all. `violations` are theirs, where they are at hand: they don't go from process to process.
     """
 
     after: int
     is_known: bool
-    smallest: dict[Faults, Schedule] = field(default_factory=dict)
+    smallest: Smallest = field(default_factory=dict)
     violations: dict[Faults, InvariantViolation] = field(default_factory=dict)
 
-    def is_smaller(self, schedule: Schedule) -> bool:
-        """Returns whether a schedule is smaller than any so far with the same faults."""
-        earlier = self.smallest.get(tuple(schedule.faults))
-        return earlier is None or size(schedule) < size(earlier)
-
-    def take(self, schedule: Schedule, violation: InvariantViolation) -> None:
-        """Keeps a schedule in the place of what there was with the same faults."""
+    def is_wanted(self, after: int, schedule: Schedule) -> bool:
+        """Returns whether a schedule would be kept."""
         faults = tuple(schedule.faults)
-        self.smallest[faults], self.violations[faults] = schedule, violation
+        if faults in self.smallest and size(schedule) >= size(self.smallest[faults][1]):
+            return False
+        return faults in _kept({**self.smallest, faults: (after, schedule)})
+
+    def take(self, after: int, schedule: Schedule, violation: InvariantViolation) -> None:
+        """Keeps a schedule that is wanted."""
+        faults = tuple(schedule.faults)
+        self.smallest = _kept({**self.smallest, faults: (after, schedule)})
+        known = {**self.violations, faults: violation}
+        self.violations = {faults: known[faults] for faults in self.smallest if faults in known}
 
     @property
     def starts(self) -> list[Schedule]:
         """From where it is shrunk: those with the fewest faults first."""
-        return sorted(self.smallest.values(), key=lambda schedule: (len(schedule.faults), size(schedule)))[:STARTS]
+        return [schedule for _, schedule in list(self.smallest.values())[:STARTS]]
 
     @property
     def least(self) -> Schedule:
         """The smallest of all."""
-        return min(self.smallest.values(), key=size)
+        return min(self.smallest.values(), key=lambda drawn: (size(drawn[1]), drawn[0]))[1]
 
     def plus(self, later: "Catch") -> "Catch":
         """Returns it with what was caught later, where that is smaller."""
-        smaller = {faults: each for faults, each in later.smallest.items() if self.is_smaller(each)}
-        return Catch(self.after, self.is_known, self.smallest | smaller)
+        mine, theirs = self.smallest, later.smallest
+        smaller = {
+            faults: drawn
+            for faults, drawn in theirs.items()
+            if faults not in mine or size(drawn[1]) < size(mine[faults][1])
+        }
+        return Catch(self.after, self.is_known, _kept({**mine, **smaller}))
+
+    def moved(self, examples: int) -> "Catch":
+        """Returns it as it is where so many examples went before."""
+        smallest = {faults: (examples + after, schedule) for faults, (after, schedule) in self.smallest.items()}
+        return Catch(examples + self.after, self.is_known, smallest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +96,7 @@ class Tally:
         worst: dict[str, Any] = {name: max(getattr(mine, name), getattr(theirs, name)) for name in _WORST}
         catches = dict(self.catches)
         for name, catch in later.catches.items():
-            moved = replace(catch, after=mine.examples + catch.after, violations={})
+            moved = catch.moved(mine.examples)
             catches[name] = catches[name].plus(moved) if name in catches else moved
         return Tally(replace(mine, seen=mine.seen | theirs.seen, **sums, **counters, **worst), catches)
 
@@ -93,7 +112,10 @@ class Tally:
                 name: {
                     "after": catch.after,
                     "is_known": catch.is_known,
-                    "schedules": [[to_object(operation) for operation in each] for each in catch.smallest.values()],
+                    "smallest": [
+                        {"after": after, "schedule": [to_object(operation) for operation in schedule]}
+                        for after, schedule in catch.smallest.values()
+                    ],
                 }
                 for name, catch in self.catches.items()
             },
@@ -104,8 +126,8 @@ class Tally:
         """Rebuilds it from what `to_object` returned and an `empty` report; KeyError and the like for anything else."""
         catches = {}
         for name, caught in written["catches"].items():
-            schedules = [Schedule.from_objects(each) for each in caught["schedules"]]
-            smallest = {tuple(schedule.faults): schedule for schedule in schedules}
+            drawn = [(int(each["after"]), Schedule.from_objects(each["schedule"])) for each in caught["smallest"]]
+            smallest = {tuple(schedule.faults): (after, schedule) for after, schedule in drawn}
             catches[name] = Catch(int(caught["after"]), bool(caught["is_known"]), smallest)
         numbers: dict[str, Any] = {name: int(written[name]) for name in _NUMBERS}
         counters: dict[str, Any] = {name: Counter(written[name]) for name in _COUNTERS}
@@ -116,6 +138,13 @@ class Tally:
 def size(schedule: Schedule) -> tuple[int, int]:
     """Returns by what one schedule is smaller than another: fewer operations, then a shorter text."""
     return len(schedule), len(repr(schedule))
+
+
+def _kept(smallest: Smallest) -> Smallest:
+    """Returns those from which it is shrunk, in their order, and the smallest of all."""
+    ranked = sorted(smallest.items(), key=lambda item: (len(item[0]), size(item[1][1]), item[1][0]))
+    least = min(ranked, key=lambda item: (size(item[1][1]), item[1][0]))
+    return dict([*ranked[:STARTS], least])
 
 
 def _added(counts: Counter[str], others: Counter[str]) -> Counter[str]:

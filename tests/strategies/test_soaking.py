@@ -21,7 +21,7 @@ from timersim.strategies.search import concluded, empty_report, tally
 from timersim.strategies.soak import AHEAD, next_size, soak
 from timersim.strategies.soak_state import SoakError
 from timersim.strategies.soak_worker import processes
-from timersim.strategies.tally import Tally
+from timersim.strategies.tally import STARTS, Tally
 
 SCHEDULES, SEED = 300, 1
 
@@ -157,6 +157,14 @@ def test_an_interrupted_soak_goes_on_where_it_was(safeguard: str | None, tmp_pat
     assert 100 <= first.examples < second.examples < SCHEDULES
     assert seen == sorted(set(seen))
     assert told(last) == searched(safeguard)
+
+
+def test_a_tally_stays_small() -> None:
+    """However many sets of faults an invariant was broken with, no more is kept than shrinking starts from."""
+    catches = tally(from_spec(spec_of("drain-before-expire")), SEED, range(SCHEDULES)).catches
+
+    assert max(len(catch.smallest) for catch in catches.values()) == STARTS + 1
+    assert all(catch.least in [schedule for _, schedule in catch.smallest.values()] for catch in catches.values())
 
 
 def test_an_interrupted_soak_says_what_it_has_found() -> None:
