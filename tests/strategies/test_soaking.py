@@ -1,6 +1,7 @@
 """A soak: what it reports is what the search reports, however it is spread, in whatever order, and interrupted."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
@@ -15,13 +16,16 @@ from timersim import MemoryTimerServer, __version__
 from timersim.backends.names import from_spec
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import backend_without
+from timersim.lab.experiment import Backend
+from timersim.lab.operations import Exit
 from timersim.lab.report import Report
+from timersim.lab.schedule import Schedule
 from timersim.strategies import find_violations
 from timersim.strategies.search import concluded, empty_report, tally
 from timersim.strategies.soak import AHEAD, next_size, soak
 from timersim.strategies.soak_state import SoakError
-from timersim.strategies.soak_worker import processes
-from timersim.strategies.tally import STARTS, Tally
+from timersim.strategies.soak_worker import processes, run_batch
+from timersim.strategies.tally import STARTS, Catch, Tally
 
 SCHEDULES, SEED = 300, 1
 
@@ -157,6 +161,33 @@ def test_an_interrupted_soak_goes_on_where_it_was(safeguard: str | None, tmp_pat
     assert 100 <= first.examples < second.examples < SCHEDULES
     assert seen == sorted(set(seen))
     assert told(last) == searched(safeguard)
+
+
+def test_the_smaller_is_kept_and_of_two_alike_the_earlier() -> None:
+    """What was caught later takes the place of what was caught before only where it is smaller."""
+    one, alike, two = Schedule([Exit(0)]), Schedule([Exit(1)]), Schedule([Exit(0), Exit(1)])
+    small, later, large = (Catch(1, is_known=False, smallest={(): (1, each)}) for each in (one, alike, two))
+
+    assert small.plus(large.moved(9)).smallest == small.plus(later.moved(9)).smallest == {(): (1, one)}
+    assert large.plus(small.moved(9)).smallest == {(): (10, one)}
+
+
+def test_batches_in_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process never run two batches at once."""
+    inside, most = [0], [0]
+
+    def slow(backend: Backend, seed: int, numbers: range) -> Tally:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        inside[0] -= 1
+        return Tally(empty_report(backend, seed))
+
+    monkeypatch.setattr("timersim.strategies.soak_worker.tally", slow)
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(lambda begin: run_batch({"name": "memory"}, 0, begin, begin + 1), range(8)))
+
+    assert most == [1]
 
 
 def test_a_tally_stays_small() -> None:
