@@ -3,14 +3,14 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
-from timersim.lab.operations import EVERYTHING, PLAIN
+from timersim.lab.operations import EVERYTHING, PLAIN, Operation
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
@@ -42,8 +42,28 @@ def find_violations(
     """
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
+    vocabulary = _vocabulary(backend)
+    schedules = (seeded_schedule(seed, number, vocabulary) for number in range(max_examples))
+    search = _Search(backend, seed, time_limit, progress, shrunk)
+    search.expect(vocabulary.kinds)
     with unheard():
-        return _Search(backend, seed, time_limit, progress, shrunk).report(max_examples)
+        return search.report(schedules)
+
+
+def search_among(
+    schedules: Iterable[Schedule],
+    backend: Backend,
+    progress: Progress = lambda report: None,
+    shrunk: str | None = None,
+) -> Report:
+    """Runs these schedules on `backend` and reports what they break, as `find_violations` does; no goal is expected.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> search_among([Schedule()], SimulatedBackend()).examples
+    1
+    """
+    with unheard():
+        return _Search(backend, 0, None, progress, shrunk).report(schedules)
 
 
 @contextmanager
@@ -109,19 +129,20 @@ class _Search:
         self._backend = backend
         self._progress = progress
         self._shrunk = shrunk
-        self._vocabulary = _vocabulary(backend)
         self._report = Report(backend.name, seed, backend_spec=backend.spec, exempt=backend.contract.exempt)
-        kinds, contract = self._vocabulary.kinds, backend.contract
-        reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
-        self._report.reachable = [name for name in reachable if name not in backend.seldom]
         self._catches: dict[str, _Catch] = {}
         self._began = time.monotonic()
         self._ends = None if time_limit is None else self._began + time_limit
 
-    def report(self, max_examples: int) -> Report:
+    def expect(self, kinds: Sequence[type[Operation]]) -> None:
+        """Expects every goal to be reached to which these operations can lead on the backend."""
+        reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, self._backend.contract)]
+        self._report.reachable = [name for name in reachable if name not in self._backend.seldom]
+
+    def report(self, schedules: Iterable[Schedule]) -> Report:
         report = self._report
         try:
-            self._explore(max_examples)
+            self._explore(schedules)
             report.findings = self._findings(is_known=False)
             report.known = self._findings(is_known=True)
         except KeyboardInterrupt:
@@ -131,12 +152,11 @@ class _Search:
         report.seconds = time.monotonic() - self._began
         return report
 
-    def _explore(self, max_examples: int) -> None:
-        for number in range(max_examples):
+    def _explore(self, schedules: Iterable[Schedule]) -> None:
+        for schedule in schedules:
             if self._is_over():
                 self._report.is_cut_short = True
                 return
-            schedule = seeded_schedule(self._report.seed, number, self._vocabulary)
             self._take(schedule, run(schedule, self._backend))
 
     def _take(self, schedule: Schedule, trace: Trace) -> None:
