@@ -2,16 +2,25 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from itertools import product
+from typing import Any
 
 from timersim.lab.operations import MOST, OPERATIONS, Operation, ScheduleError
 
 NAMES = {re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower(): kind for name, kind in OPERATIONS.items()}
 """Every operation by its name in lower case, with hyphens: `pause-server` is PauseServer."""
 
-_LEAST = {"workers": 1, "scopes": 1, "size": 0, "after": 0, "gaps": 0, "ticks": 1}
+_RANGES = {
+    "workers": (1, 10),
+    "scopes": (1, 10),
+    "size": (0, 100),
+    "after": (0, MOST),
+    "gaps": (0, MOST),
+    "ticks": (1, MOST),
+}
+"""The whole numbers that each may be: beyond them nobody sees the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +48,17 @@ class Bound:
         for name in ("ops", "after", "gaps", "ticks"):
             values = tuple(dict.fromkeys(getattr(self, name)))
             if not values:
-                raise ScheduleError(f"{name} has one value at least; there is none")
+                raise ScheduleError(f"{name}: at least one, separated by commas; there is none")
             object.__setattr__(self, name, values)
-        for name, least in _LEAST.items():
+        for name in _RANGES:
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else [value]:
-                _check(name, number, least)
-        for op in self.ops:
-            _named(op)
+                _check(name, number)
+        self.alphabet()
+
+    def to_object(self) -> dict[str, object]:
+        """Returns it as an object of JSON."""
+        return asdict(self)
 
     @property
     def kinds(self) -> list[type[Operation]]:
@@ -58,8 +70,10 @@ class Bound:
         operations: dict[Operation, None] = {}
         for kind, word in map(_named, self.ops):
             names = [field.name for field in fields(kind) if field.name != "gap"]
-            for values in product(*([word] if word and name in kind.words else self._values(kind, name) for name in names)):
-                operations[kind(**dict(zip(names, values, strict=True)))] = None
+            ranges = [[word] if word and name in kind.words else self._values(kind, name) for name in names]
+            for values in product(*ranges):
+                fitting: dict[str, Any] = dict(zip(names, values, strict=True))
+                operations[kind(**fitting)] = None
         return list(operations)
 
     def _values(self, kind: type[Operation], name: str) -> Sequence[object]:
@@ -75,19 +89,18 @@ class Bound:
         return tuple(self.after if name == "after" else self.ticks)
 
 
-def _check(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-        raise ScheduleError(f"{name}: a whole number from {least} to {MOST:,}, not {value!r}")
+def _check(name: str, value: object) -> None:
+    least, most = _RANGES[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ScheduleError(f"{name}: whole numbers from {least} to {most:,}, not {value!r}")
 
 
 def _named(op: str) -> tuple[type[Operation], str]:
     """Returns the operation of a name, and the way in which it happens, "" for each of them."""
     name, colon, way = op.partition(":")
     if name not in NAMES:
-        near = get_close_matches(name, NAMES, n=1)
-        raise ScheduleError(
-            f"there is no operation {name!r}; " + (f"did you mean {near[0]}? " if near else "") + f"there are {', '.join(NAMES)}"
-        )
+        near = "".join(f"did you mean {each}? " for each in get_close_matches(name, NAMES, n=1))
+        raise ScheduleError(f"there is no operation {name!r}; {near}there are {', '.join(NAMES)}")
     words = [word for words in NAMES[name].words.values() for word in words]
     word = way.replace("-", " ")
     if colon and word not in words:
