@@ -73,9 +73,9 @@ def exhaust(
 ) -> int:
     """Run every schedule up to a bound, those with the fewest operations first.
 
-    What holds then holds for all of them: not a sample. Schedules that differ in nothing but the names of workers or of
-    scopes are run once. How many there are, and how long they will take, is said first; Ctrl-C tells what was found so
-    far.
+    What holds then, holds for all of them, and not for a sample. Schedules that differ in nothing but the names of
+    workers or of scopes are run once. How many there are, and how long they take, is said first; Ctrl-C ends it, and
+    tells what was found so far. A bound shows what it reaches: what is wrong with pauses only a pause shows.
 
     timersim exhaust                                     20,295 schedules
 

@@ -180,13 +180,44 @@ def test_a_missing_safeguard_is_found_smallest_first() -> None:
     assert (finding.schedule, finding.invariants) == (searched.schedule, searched.invariants)
 
 
-def named_within(size: int) -> list[str]:
-    """Returns the safeguards whose lack is found, and named for its own cause, within the bound of this size."""
-    results = [
-        AblationResult(ablation, exhaust(backend_without(name), Bound(size=size), shrunk=ablation.breaks))
-        for name, ablation in ABLATIONS.items()
-    ]
-    return [result.ablation.safeguard for result in results if result.is_named]
+NAMED = [
+    "expire-at-the-instant",
+    "wait-for-the-expiration",
+    "wake-for-expirations",
+    "plan-for-the-earliest",
+    "honour-releases",
+    "re-arm",
+    "one-release-is-enough",
+    "key-by-scope",
+    "key-by-worker",
+    "reap-once",
+    "forget-the-reaped",
+    "take-the-gone-for-gone",
+    "signal-the-worker-alone",
+    "reap-all-who-are-due",
+    "clear-the-reaped-alone",
+    "arm-before-answering",
+    "answer-what-is-refused",
+]
+"""The safeguards whose lack three acquires, releases and exits can show."""
+
+
+def is_named(safeguard: str, size: int) -> bool:
+    """Returns whether the lack of a safeguard is found, and named for its own cause, within the bound of this size."""
+    ablation = ABLATIONS[safeguard]
+    report = exhaust(backend_without(safeguard), Bound(size=size), shrunk=ablation.breaks)
+    return AblationResult(ablation, report).is_named
+
+
+def test_a_bound_finds_what_it_reaches() -> None:
+    """Two operations show what reaps twice, and do not show what forgets the second of two releases."""
+    assert [is_named(safeguard, 2) for safeguard in ("reap-once", "one-release-is-enough")] == [True, False]
+
+
+@pytest.mark.slow
+def test_a_small_bound_finds_and_names_every_ablation_that_it_reaches() -> None:
+    """Three operations show 17 ablations by name, and no others."""
+    assert [safeguard for safeguard in ABLATIONS if is_named(safeguard, 3)] == NAMED
 
 
 def test_an_interrupt_tells_what_was_found_so_far() -> None:
