@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -43,8 +43,26 @@ def find_violations(
     """
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
+    schedules = _seeded(backend, seed, range(max_examples))
     with unheard():
-        return _Search(backend, seed, time_limit, progress, shrunk).report(range(max_examples))
+        return _Search(backend, seed, time_limit, progress, shrunk).report(schedules)
+
+
+def search_among(
+    schedules: Iterable[Schedule],
+    backend: Backend,
+    progress: Progress = lambda report: None,
+    shrunk: str | None = None,
+) -> Report:
+    """Runs these schedules on `backend` and reports what they break, as `find_violations` does; no goal is expected.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> search_among([Schedule()], SimulatedBackend()).examples
+    1
+    """
+    tally = Tally(replace(empty_report(backend, 0), reachable=[]))
+    with unheard():
+        return _Search(backend, 0, None, progress, shrunk, tally).report(schedules)
 
 
 @contextmanager
@@ -68,6 +86,11 @@ def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None
     return generate(lambda n: int(source() * n), vocabulary or Vocabulary())
 
 
+def _seeded(backend: Backend, seed: int, numbers: range) -> Iterator[Schedule]:
+    vocabulary = _vocabulary(backend)
+    return (seeded_schedule(seed, number, vocabulary) for number in numbers)
+
+
 ENOUGH = 3
 """An invariant is shrunk from several schedules until it has no more operations than so many."""
 
@@ -81,13 +104,13 @@ def tally(backend: Backend, seed: int, numbers: range) -> Tally:
     True
     """
     with unheard():
-        return _Search(backend, seed).tallied(numbers)
+        return _Search(backend, seed).tallied(_seeded(backend, seed, numbers))
 
 
 def concluded(backend: Backend, tally: Tally, *, is_interrupted: bool = False) -> Report:
     """Returns the report of a search that has come to `tally`: shrunk and named, unless it `is_interrupted`."""
     with unheard():
-        return _Search(backend, tally.report.seed, tally=tally).report(range(0), is_interrupted=is_interrupted)
+        return _Search(backend, tally.report.seed, tally=tally).report((), is_interrupted=is_interrupted)
 
 
 class _Search:
@@ -103,18 +126,17 @@ class _Search:
         self._backend = backend
         self._progress = progress
         self._shrunk = shrunk
-        self._vocabulary = _vocabulary(backend)
         tally = tally or Tally(empty_report(backend, seed))
         self._report, self._catches = replace(tally.report), dict(tally.catches)
         self._began = time.monotonic()
         self._ends = None if time_limit is None else self._began + time_limit
 
-    def report(self, numbers: range, *, is_interrupted: bool = False) -> Report:
+    def report(self, schedules: Iterable[Schedule], *, is_interrupted: bool = False) -> Report:
         report = self._report
         try:
             if is_interrupted:
                 raise KeyboardInterrupt
-            self._explore(numbers)
+            self._explore(schedules)
             report.findings = self._findings(is_known=False)
             report.known = self._findings(is_known=True)
         except KeyboardInterrupt:
@@ -123,18 +145,17 @@ class _Search:
         report.seconds = time.monotonic() - self._began
         return report
 
-    def tallied(self, numbers: range) -> Tally:
-        """Returns what the schedules with these numbers come to, as it goes to another process."""
-        self._explore(numbers)
+    def tallied(self, schedules: Iterable[Schedule]) -> Tally:
+        """Returns what these schedules come to, as it goes to another process."""
+        self._explore(schedules)
         catches = {name: replace(catch, violations={}) for name, catch in self._catches.items()}
         return Tally(self._report, catches)
 
-    def _explore(self, numbers: range) -> None:
-        for number in numbers:
+    def _explore(self, schedules: Iterable[Schedule]) -> None:
+        for schedule in schedules:
             if self._is_over():
                 self._report.is_cut_short = True
                 return
-            schedule = seeded_schedule(self._report.seed, number, self._vocabulary)
             self._take(schedule, run(schedule, self._backend))
 
     def _take(self, schedule: Schedule, trace: Trace) -> None:

@@ -1,26 +1,25 @@
-"""The command line: `timersim check`, `soak`, `replay`, `show` and `compare`."""
+"""The command line: `timersim check`, `soak`, `exhaust`, `replay`, `show` and `compare`."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from timersim import __version__
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
-from timersim.cli_findings import print_lines, save, tell
+from timersim.cli_exhaust import exhaust
 from timersim.cli_json import check_writable, write_json
+from timersim.cli_output import print_lines, progress_of, save, tell_findings
 from timersim.cli_report import conclusion, summary_line
 from timersim.cli_soak import soak
 from timersim.fakes.patch import PatchError
@@ -175,7 +174,7 @@ def check(
     missed = [report for report in reports if report.unreached and not report.is_interrupted]
     save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
     is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
-    tell(text, reports, missed)
+    tell_findings(text, reports, missed)
     text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
     if is_own and not any(report.findings or report.is_interrupted for report in reports):
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
@@ -270,6 +269,7 @@ def show(
 
 app.command(short_help="Search very many schedules, over processes or machines.")(soak)
 app.command(short_help="Compare real processes with the simulated ones.")(compare)
+app.command(short_help="Run every schedule up to a bound.")(exhaust)
 
 
 def _check_figure(path: Path) -> None:
@@ -288,34 +288,11 @@ def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[st
     with watch_leftovers() as left:
         try:
             run(Schedule(), backend)
-            with _progress(backend.name, examples) as progress:
+            with progress_of(backend.name, examples, err) as progress:
                 report = find_violations(backend, examples, seed, progress=progress)
         finally:
             backend.close()
     return report, left
-
-
-@contextmanager
-def _progress(name: str, examples: int) -> Iterator[Any]:
-    """Shows how far a search is: a bar on a terminal, a line every tenth elsewhere."""
-    if not err.is_terminal:
-        step = max(1, examples // 10)
-
-        def tell(report: Report) -> None:
-            if report.examples % step == 0 and report.examples < examples:
-                err.print(f"{name}: {report.examples:,} of {examples:,} schedules", style="dim")
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(name, total=examples)
-
-        def draw(report: Report) -> None:
-            found = f"  {len(report.seen)} broken" if report.seen else ""
-            bar.update(task, completed=report.examples, description=name + found)
-
-        yield draw
 
 
 def _saved_files(path: Path) -> list[Path]:

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, from_spec
-from timersim.cli_findings import save, tell
 from timersim.cli_json import check_writable, write_json
+from timersim.cli_output import save, tell_findings
 from timersim.cli_report import conclusion, summary_line
 from timersim.lab.experiment import run
 from timersim.lab.report import Report
@@ -145,7 +145,7 @@ def _told(
     is_vacuous = bool(missed) and report.examples >= EXAMPLES.get(report.backend, 1)
     save([(finding, report) for finding in (*report.findings, *report.known)], err)
     text.print(summary_line(report, is_real=is_real))
-    tell(text, [report], missed)
+    tell_findings(text, [report], missed)
     text.print(conclusion([report], left, has_missed=is_vacuous), soft_wrap=False)
     if json_file is not None:
         write_json(json_file, {"runs": [report.to_object()]})
