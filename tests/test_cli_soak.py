@@ -100,6 +100,7 @@ def test_an_ablation_is_found_shrunk_and_replayed(safeguard: str, tmp_path: Path
     assert "FIXED" not in replayed.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_soak_is_gone_on_with(tmp_path: Path) -> None:
     """Ctrl-C: the report so far, how to go on, status 130, nobody left; what goes on reports as if nothing had been."""
     process = begun(*SOAK, "--schedules", "3000", "--jobs", "2", cwd=tmp_path)
@@ -120,6 +121,7 @@ def test_an_interrupted_soak_is_gone_on_with(tmp_path: Path) -> None:
     assert not (tmp_path / "timersim-soak.json").exists()
 
 
+@pytest.mark.slow
 def test_a_soak_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     """The processes of a soak that is killed by SIGKILL end as well; its state is there to go on from."""
     process = begun(*SOAK, "--schedules", "1000000", "--jobs", "2", "--state", "mine.json", cwd=tmp_path)
