@@ -211,6 +211,11 @@ def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -
     return 0 if is_all_named(results) else BROKEN
 
 
+app.command(short_help="Search very many schedules, over processes or machines.")(soak)
+app.command(short_help="Run every schedule up to a bound.")(exhaust)
+app.command(short_help="Compare real processes with the simulated ones.")(compare)
+
+
 @app.command(short_help="Run saved schedules again.")
 def replay(
     paths: Annotated[
@@ -265,11 +270,6 @@ def show(
     if figure is not None:
         draw(violation or trace).savefig(figure)
     return 0 if word in PASSES else BROKEN
-
-
-app.command(short_help="Search very many schedules, over processes or machines.")(soak)
-app.command(short_help="Compare real processes with the simulated ones.")(compare)
-app.command(short_help="Run every schedule up to a bound.")(exhaust)
 
 
 def _check_figure(path: Path) -> None:
