@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from timersim import __version__
-from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
@@ -321,7 +321,8 @@ def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[st
                 report = find_violations(backend, examples, seed, progress=progress)
         finally:
             backend.close()
-    return report, left
+    # an interrupt can come between the opening of a descriptor and the next step
+    return report, outliving(left) if report.is_interrupted else left
 
 
 @contextmanager
