@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from timersim import __version__
-from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
@@ -292,7 +292,8 @@ def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[st
                 report = find_violations(backend, examples, seed, progress=progress)
         finally:
             backend.close()
-    return report, left
+    # an interrupt can come between the opening of a descriptor and the next step
+    return report, outliving(left) if report.is_interrupted else left
 
 
 def _saved_files(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import socket
 import threading
 import time
@@ -89,6 +90,15 @@ def sentence(left: list[str]) -> str:
     "left behind: thread 'the alarm', process 4711 'sleep'"
     """
     return f"left behind: {', '.join(left)}"
+
+
+def outliving(left: list[str]) -> list[str]:
+    """Returns what of it outlives this process, which takes its threads and its descriptors along.
+
+    >>> outliving(["thread 'the alarm'", "descriptor 7 (/dev/null)", "socket 8 (/tmp/s)", "process 4711 'sleep'"])
+    ["process 4711 'sleep'"]
+    """
+    return [name for name in left if not re.match(r"thread |descriptor |socket \d+ \(", name)]
 
 
 def _left(before: set[Key], folders: Sequence[str | Path]) -> list[Key]:
