@@ -105,11 +105,11 @@ def tell(transport: str, number: int, kills: int, seconds: float, sight: Sight) 
 
 def test_a_leak_would_be_seen() -> None:
     """What grows is named, by how much."""
-    small, large = Sight(50, 10, (20, 5)), Sight(55, 20, (27, 5))
+    small, large = Sight(50, 10, (20, 5)), Sight(59, 20, (27, 5))
 
     assert grown([small, small]) == []
     assert grown([small, large]) == [
-        "the driver by 5.0 MB",
+        "the driver by 9.0 MB",
         "the zygote by 10.0 MB",
         "descriptors: (20, 5) -> (27, 5)",
     ]
