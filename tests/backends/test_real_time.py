@@ -2,11 +2,13 @@
 
 import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from timersim.backends.clients.mp_wire import QueueWire, flush
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import BackendError, from_spec, make_backend
 from timersim.backends.process import TRANSIT, Transport
+from timersim.backends.runs import run_delay
 from timersim.backends.runs.gated_clock import GatedClock
 from timersim.backends.runs.real_run import RealRun
+from timersim.backends.runs.recorded_reaper import RecordedReaper
 from timersim.lab import (
     Acquire,
     Contract,
@@ -230,6 +234,41 @@ def test_who_does_not_listen_knows_nothing_exactly() -> None:
         world.advance(1)
 
         assert world.imprecision >= 8
+
+
+def test_threads_of_a_run_are_asked_how_long_they_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delays of the threads that came since are added up, also of one that has ended; older ones don't count."""
+
+    def tell(thread: int, delay: int) -> None:
+        (tmp_path / str(thread)).mkdir(exist_ok=True)
+        (tmp_path / str(thread) / "schedstat").write_text(f"9 {delay} 9\n")
+
+    monkeypatch.setattr(run_delay, "TASKS", tmp_path)
+    tell(1, 7_000_000)
+    delay = run_delay.RunDelay()
+    tell(1, 8_000_000)
+    assert delay.seconds() == 0
+    tell(2, 20_000_000)
+    tell(3, 30_000_000)
+    assert delay.seconds() == 0.05
+    shutil.rmtree(tmp_path / "3")
+    tell(2, 21_000_000)
+    assert delay.seconds() == 0.051
+
+
+def test_a_slow_death_makes_a_run_imprecise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a killed worker takes to die, so late may its reap be recorded."""
+    kill = RecordedReaper.kill
+
+    def slow(reaper: RecordedReaper, pid: int) -> bool:
+        time.sleep(9 * TICK)
+        return kill(reaper, pid)
+
+    monkeypatch.setattr(RecordedReaper, "kill", slow)
+    with closing(ProcessBackend("file", tick=TICK)) as backend:
+        trace = on(backend, Acquire(0, "s", after=1))
+
+    assert trace.contract.transit >= 9
 
 
 @pytest.mark.parametrize("tick", [-1, 0, math.nan, math.inf])

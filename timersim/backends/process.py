@@ -176,7 +176,7 @@ class ProcessBackend(Backend):
             with world.running(self.server, self._patch):
                 yield world
             world.end()
-            if not self._wire.throw_away():
+            if self._tick is not None and not self._wire.throw_away():
                 self.close()
         except BaseException as error:
             status = self._pool.status

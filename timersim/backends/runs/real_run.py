@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -119,7 +120,8 @@ class RealRun(World):
                 self._call(worker, scope, None, "release", scope)
 
     def exit(self, worker: int) -> None:
-        self._let_die(worker, Exit(worker), "exit", 0, lambda process: process.send("exit"))
+        died = partial(self.recorder.died, worker, "exit")
+        self._let_die(worker, Exit(worker), 0, lambda process: process.send("exit"), died)
 
     def crash(self, worker: int, how: str) -> None:
         def end(process: Worker) -> None:
@@ -128,7 +130,7 @@ class RealRun(World):
             else:
                 process.send("crash", how)
 
-        self._let_die(worker, Crash(worker, how), "os._exit" if how == "exit" else how, CRASH_STATUS[how], end)
+        self._let_die(worker, Crash(worker, how), CRASH_STATUS[how], end, partial(self.recorder.crashed, worker, how))
 
     def pause(self, worker: int) -> None:
         with self._lock:
@@ -236,7 +238,9 @@ class RealRun(World):
         with self._lock:
             self._workers.kill(pid, number)
 
-    def _let_die(self, worker: int, operation: Operation, how: str, status: int, end: Callable[[Worker], None]) -> None:
+    def _let_die(
+        self, worker: int, operation: Operation, status: int, end: Callable[[Worker], None], died: Callable[[], None]
+    ) -> None:
         """Ends a worker, and waits for its death; meanwhile the server may reap others, or be faster with this one."""
         with self._lock:
             if not self._lives(operation):
@@ -251,7 +255,7 @@ class RealRun(World):
             del self._dying[worker]
             if self.recorder.alive(worker):
                 self._see_dead(worker, status)
-                self.recorder.died(worker, how)
+                died()
 
     def _kill(self, worker: int) -> bool:
         """Kills for real, with the library's own reaper; returns whether the worker is gone."""

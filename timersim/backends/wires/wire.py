@@ -207,7 +207,7 @@ class Wire(ABC):
         """Returns what the constructor of timersim's own server on it takes first, by name."""
 
     def throw_away(self) -> bool:
-        """Throws away what was sent in a run that is over; returns whether the wire can be used again."""
+        """Throws away what nobody read in a run in real time; returns whether the wire can be used again."""
         return True
 
     @abstractmethod
