@@ -3,9 +3,9 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
@@ -16,6 +16,7 @@ from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
 from timersim.lab.trace import Trace
 from timersim.strategies.choices import Vocabulary, generate
+from timersim.strategies.tally import Catch, Tally, size
 
 Progress = Callable[[Report], None]
 
@@ -42,8 +43,26 @@ def find_violations(
     """
     if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
         raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
+    schedules = _seeded(backend, seed, range(max_examples))
     with unheard():
-        return _Search(backend, seed, time_limit, progress, shrunk).report(max_examples)
+        return _Search(backend, seed, time_limit, progress, shrunk).report(schedules)
+
+
+def search_among(
+    schedules: Iterable[Schedule],
+    backend: Backend,
+    progress: Progress = lambda report: None,
+    shrunk: str | None = None,
+) -> Report:
+    """Runs these schedules on `backend` and reports what they break, as `find_violations` does; no goal is expected.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> search_among([Schedule()], SimulatedBackend()).examples
+    1
+    """
+    tally = Tally(replace(empty_report(backend, 0), reachable=[]))
+    with unheard():
+        return _Search(backend, 0, None, progress, shrunk, tally).report(schedules)
 
 
 @contextmanager
@@ -67,85 +86,85 @@ def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None
     return generate(lambda n: int(source() * n), vocabulary or Vocabulary())
 
 
-STARTS, ENOUGH = 3, 3
-"""From how many schedules with other faults an invariant is shrunk, until there are no more than so many operations."""
+def _seeded(backend: Backend, seed: int, numbers: range) -> Iterator[Schedule]:
+    vocabulary = _vocabulary(backend)
+    return (seeded_schedule(seed, number, vocabulary) for number in numbers)
 
 
-@dataclass(slots=True)
-class _Catch:
-    """What breaks an invariant: the smallest schedule so far of each set of faults, and after how many examples."""
+ENOUGH = 3
+"""An invariant is shrunk from several schedules until it has no more operations than so many."""
 
-    after: int
-    is_known: bool
-    smallest: dict[tuple[str, ...], InvariantViolation] = field(default_factory=dict)
 
-    def is_smaller(self, schedule: Schedule) -> bool:
-        """Returns whether a schedule is smaller than any so far with the same faults."""
-        earlier = self.smallest.get(tuple(schedule.faults))
-        return earlier is None or _size(schedule) < _size(earlier.record.schedule)
+def tally(backend: Backend, seed: int, numbers: range) -> Tally:
+    """Runs the schedules with these numbers of the search with this `seed`; nothing is shrunk.
 
-    @property
-    def starts(self) -> list[Schedule]:
-        """From where it is shrunk: those with the fewest faults first."""
-        schedules = [violation.record.schedule for violation in self.smallest.values()]
-        return sorted(schedules, key=lambda schedule: (len(schedule.faults), _size(schedule)))[:STARTS]
+    >>> from timersim.fakes import SimulatedBackend
+    >>> halves = [tally(SimulatedBackend(), 0, numbers) for numbers in (range(10), range(10, 20))]
+    >>> halves[0].plus(halves[1]).to_object() == tally(SimulatedBackend(), 0, range(20)).to_object()
+    True
+    """
+    with unheard():
+        return _Search(backend, seed).tallied(_seeded(backend, seed, numbers))
 
-    @property
-    def violation(self) -> InvariantViolation:
-        """The smallest of all."""
-        return min(self.smallest.values(), key=lambda violation: _size(violation.record.schedule))
 
-    def unshrunk(self) -> Finding:
-        """Returns it as a finding as it is."""
-        violation = self.violation
-        schedule = violation.record.schedule
-        return Finding([violation.invariant.id], schedule, self.after, len(schedule), violation, is_shrunk=False)
+def concluded(backend: Backend, tally: Tally, *, is_interrupted: bool = False) -> Report:
+    """Returns the report of a search that has come to `tally`: shrunk and named, unless it `is_interrupted`."""
+    with unheard():
+        return _Search(backend, tally.report.seed, tally=tally).report((), is_interrupted=is_interrupted)
 
 
 class _Search:
     def __init__(
-        self, backend: Backend, seed: int, time_limit: float | None, progress: Progress, shrunk: str | None
+        self,
+        backend: Backend,
+        seed: int,
+        time_limit: float | None = None,
+        progress: Progress = lambda report: None,
+        shrunk: str | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._backend = backend
         self._progress = progress
         self._shrunk = shrunk
-        self._vocabulary = _vocabulary(backend)
-        self._report = Report(backend.name, seed, backend_spec=backend.spec, exempt=backend.contract.exempt)
-        kinds, contract = self._vocabulary.kinds, backend.contract
-        reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
-        self._report.reachable = [name for name in reachable if name not in backend.seldom]
-        self._catches: dict[str, _Catch] = {}
+        tally = tally or Tally(empty_report(backend, seed))
+        self._report, self._catches = replace(tally.report), dict(tally.catches)
         self._began = time.monotonic()
         self._ends = None if time_limit is None else self._began + time_limit
 
-    def report(self, max_examples: int) -> Report:
+    def report(self, schedules: Iterable[Schedule], *, is_interrupted: bool = False) -> Report:
         report = self._report
         try:
-            self._explore(max_examples)
+            if is_interrupted:
+                raise KeyboardInterrupt
+            self._explore(schedules)
             report.findings = self._findings(is_known=False)
             report.known = self._findings(is_known=True)
         except KeyboardInterrupt:
             report.is_interrupted = True
-            unshrunk = [catch.unshrunk() for catch in self._catches.values() if not catch.is_known]
-            report.findings = sorted(unshrunk, key=lambda finding: finding.rank)
+            report.findings, report.known = self._caught(is_known=False), self._caught(is_known=True)
         report.seconds = time.monotonic() - self._began
         return report
 
-    def _explore(self, max_examples: int) -> None:
-        for number in range(max_examples):
+    def tallied(self, schedules: Iterable[Schedule]) -> Tally:
+        """Returns what these schedules come to, as it goes to another process."""
+        self._explore(schedules)
+        catches = {name: replace(catch, violations={}) for name, catch in self._catches.items()}
+        return Tally(self._report, catches)
+
+    def _explore(self, schedules: Iterable[Schedule]) -> None:
+        for schedule in schedules:
             if self._is_over():
                 self._report.is_cut_short = True
                 return
-            schedule = seeded_schedule(self._report.seed, number, self._vocabulary)
             self._take(schedule, run(schedule, self._backend))
 
     def _take(self, schedule: Schedule, trace: Trace) -> None:
         report = self._report
         report.count(trace, is_real=self._backend.is_real)
         for violation in (*trace.violations, *trace.known):
-            caught = self._catches.get(violation.invariant.id) or _Catch(report.examples, violation in trace.known)
-            if caught.is_smaller(schedule) and self._is_its_own(violation):
-                caught.smallest[tuple(schedule.faults)] = violation
+            caught = self._catches.get(violation.invariant.id) or Catch(report.examples, violation in trace.known)
+            if caught.is_wanted(report.examples, schedule) and self._is_its_own(violation):
+                caught.take(report.examples, schedule, violation)
                 self._catches[violation.invariant.id] = caught
         report.seconds = time.monotonic() - self._began
         self._progress(report)
@@ -163,7 +182,7 @@ class _Search:
         """Shrinks what was caught. What another finding breaks as well, in a schedule no larger, is none of its own."""
         caught = [self._finding(*item) for item in self._catches.items() if item[1].is_known == is_known]
         kept: list[Finding] = []
-        for finding in sorted(caught, key=lambda finding: (_size(finding.schedule), finding.rank)):
+        for finding in sorted(caught, key=lambda finding: (size(finding.schedule), finding.rank)):
             if not any(finding.invariants[0] in earlier.invariants for earlier in kept):
                 kept.append(self._named(finding, is_known=is_known))
         for finding in kept:
@@ -180,9 +199,20 @@ class _Search:
             finding.violation = broken[0]
         return finding
 
-    def _finding(self, name: str, catch: _Catch) -> Finding:
+    def _caught(self, *, is_known: bool) -> list[Finding]:
+        """Returns what was caught, worst first, as it is."""
+        unshrunk = [self._unshrunk(*item) for item in self._catches.items() if item[1].is_known == is_known]
+        return sorted(unshrunk, key=lambda finding: finding.rank)
+
+    def _unshrunk(self, name: str, catch: Catch) -> Finding:
+        """Returns what was caught as a finding as it is."""
+        schedule = catch.least
+        violation = catch.violations.get(tuple(schedule.faults)) or _violation(run(schedule, self._backend), name)
+        return Finding([name], schedule, catch.after, len(schedule), violation, is_shrunk=False)
+
+    def _finding(self, name: str, catch: Catch) -> Finding:
         if self._shrunk not in {None, name}:
-            return catch.unshrunk()
+            return self._unshrunk(name, catch)
         last: dict[Schedule, InvariantViolation] = {}
 
         def fails(schedule: Schedule) -> bool:
@@ -195,7 +225,7 @@ class _Search:
         shrunk, found_at = Schedule(), 0
         for start in catch.starts:
             smaller = shrink(start, fails)
-            if not found_at or _size(smaller) < _size(shrunk):
+            if not found_at or size(smaller) < size(shrunk):
                 shrunk, found_at = smaller, len(start)
             if len(shrunk) <= ENOUGH:
                 break
@@ -204,6 +234,15 @@ class _Search:
 
     def _is_over(self) -> bool:
         return self._ends is not None and time.monotonic() >= self._ends
+
+
+def empty_report(backend: Backend, seed: int) -> Report:
+    """Returns the report of a search that has not begun."""
+    kinds, contract = _vocabulary(backend).kinds, backend.contract
+    reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
+    report = Report(backend.name, seed, backend_spec=backend.spec, exempt=contract.exempt)
+    report.reachable = [name for name in reachable if name not in backend.seldom]
+    return report
 
 
 def _vocabulary(backend: Backend) -> Vocabulary:
@@ -215,7 +254,7 @@ def _vocabulary(backend: Backend) -> Vocabulary:
 
 def _is_within(finding: Finding, other: Finding) -> bool:
     """Returns whether a smaller finding shows something general without the situation in which this one does."""
-    if finding.violation is None or other.violation is None or _size(other.schedule) >= _size(finding.schedule):
+    if finding.violation is None or other.violation is None or size(other.schedule) >= size(finding.schedule):
         return False
     situation, breach = finding.violation.invariant.situation, other.violation.breach
     if situation is None or not any(INVARIANTS[name].is_general for name in other.invariants):
@@ -225,7 +264,3 @@ def _is_within(finding: Finding, other: Finding) -> bool:
 
 def _violation(trace: Trace, name: str) -> InvariantViolation | None:
     return next((v for v in (*trace.violations, *trace.known) if v.invariant.id == name), None)
-
-
-def _size(schedule: Schedule) -> tuple[int, int]:
-    return len(schedule), len(repr(schedule))

@@ -1,41 +1,41 @@
-"""The command line: `timersim check`, `timersim replay`, `timersim show` and `timersim compare`."""
+"""The command line: `timersim check`, `soak`, `exhaust`, `replay`, `show` and `compare`."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from timersim import __version__
 from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
+from timersim.cli_exhaust import exhaust
 from timersim.cli_json import check_writable, write_json
-from timersim.cli_report import conclusion, goal_lines, known_lines, summary_line, table_lines, within_lines
+from timersim.cli_output import print_lines, progress_of, save, tell_findings
+from timersim.cli_report import conclusion, summary_line
+from timersim.cli_soak import soak
 from timersim.fakes.patch import PatchError
 from timersim.fakes.servers import ServerError
 from timersim.lab.case import shown
 from timersim.lab.experiment import Backend, run
 from timersim.lab.figure import draw
-from timersim.lab.layout import Kind, Line
 from timersim.lab.operations import ScheduleError
 from timersim.lab.replay import PASSES, verdict
 from timersim.lab.replay import replay as run_again
-from timersim.lab.report import Finding, Report
-from timersim.lab.saved import FAILURES, SUFFIX, load
+from timersim.lab.report import Report
+from timersim.lab.saved import SUFFIX, load
 from timersim.lab.schedule import Schedule
 from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
 from timersim.strategies.search import find_violations
+from timersim.strategies.soak_state import SoakError
 
 TICK = 0.01
 """Seconds of a tick in real time."""
@@ -43,15 +43,6 @@ TICK = 0.01
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
 FORMATS = (".png", ".svg")
-
-COLOURS = {
-    Kind.PLAIN: "",
-    Kind.HEAD: "bold",
-    Kind.WRONG: "bold red",
-    Kind.FAULT: "yellow",
-    Kind.WINDOW: "cyan",
-    Kind.GOOD: "green",
-}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,7 +61,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
-    except (BackendError, ServerError, PatchError, ScheduleError, ImportError, RuntimeError) as error:
+    except (BackendError, SoakError, ServerError, PatchError, ScheduleError, ImportError, RuntimeError) as error:
         _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read has had enough
@@ -181,9 +172,9 @@ def check(
     reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed)
     is_own = (server, without) == (None, None)
     missed = [report for report in reports if report.unreached and not report.is_interrupted]
-    _save([(finding, report) for report in reports for finding in (*report.findings, *report.known)])
+    save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
     is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
-    _tell(text, reports, missed)
+    tell_findings(text, reports, missed)
     text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
     if is_own and not any(report.findings or report.is_interrupted for report in reports):
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
@@ -209,21 +200,6 @@ def _searched(text: Console, backends: Sequence[tuple[Backend, int]], seed: int)
     return reports, left
 
 
-def _tell(text: Console, reports: Sequence[Report], missed: Sequence[Report]) -> None:
-    """Prints what the searches came to: the table, what is known, the goals that were missed, the findings."""
-    findings = sorted((found for report in reports for found in report.findings), key=lambda found: found.rank)
-    for line in table_lines(reports):
-        text.print(line)
-    for line in (*known_lines(reports), *goal_lines(missed)):
-        text.print(line, soft_wrap=False)
-    for finding in findings:
-        if not finding.within:
-            text.print()
-            _print_lines(text, finding.to_lines())
-    for number, line in enumerate(within_lines([finding for finding in findings if finding.within])):
-        text.print(line if number else f"\n{line}", soft_wrap=False)
-
-
 def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -> int:
     results = searched_ablations(examples, seed, err)
     for line in (*ablation_lines(results), "", *verdict_lines(results)):
@@ -233,6 +209,11 @@ def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -
     if any(result.report.is_interrupted for result in results):
         return INTERRUPTED
     return 0 if is_all_named(results) else BROKEN
+
+
+app.command(short_help="Search very many schedules, over processes or machines.")(soak)
+app.command(short_help="Run every schedule up to a bound.")(exhaust)
+app.command(short_help="Compare real processes with the simulated ones.")(compare)
 
 
 @app.command(short_help="Run saved schedules again.")
@@ -285,20 +266,10 @@ def show(
         trace = run(saved.schedule, rack.backend(saved.backend))
     word, violation = verdict(saved, trace)
     out.print(f"{escape(saved.name)}   [{'green' if word in PASSES else 'red'}]{word}[/]")
-    _print_lines(out, shown(saved, str(file), trace, violation))
+    print_lines(out, shown(saved, str(file), trace, violation))
     if figure is not None:
         draw(violation or trace).savefig(figure)
     return 0 if word in PASSES else BROKEN
-
-
-app.command(short_help="Compare real processes with the simulated ones.")(compare)
-
-
-def _print_lines(text: Console, lines: Sequence[Line]) -> None:
-    """Prints lines with a colour for each kind of piece, where there are colours."""
-    for line in lines:
-        pieces = [(each, "" if text.no_color else COLOURS[kind]) for each, kind in line]
-        text.print(Text.assemble(*pieces))
 
 
 def _check_figure(path: Path) -> None:
@@ -317,50 +288,12 @@ def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[st
     with watch_leftovers() as left:
         try:
             run(Schedule(), backend)
-            with _progress(backend.name, examples) as progress:
+            with progress_of(backend.name, examples, err) as progress:
                 report = find_violations(backend, examples, seed, progress=progress)
         finally:
             backend.close()
     # an interrupt can come between the opening of a descriptor and the next step
     return report, outliving(left) if report.is_interrupted else left
-
-
-@contextmanager
-def _progress(name: str, examples: int) -> Iterator[Any]:
-    """Shows how far a search is: a bar on a terminal, a line every tenth elsewhere."""
-    if not err.is_terminal:
-        step = max(1, examples // 10)
-
-        def tell(report: Report) -> None:
-            if report.examples % step == 0 and report.examples < examples:
-                err.print(f"{name}: {report.examples:,} of {examples:,} schedules", style="dim")
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(name, total=examples)
-
-        def draw(report: Report) -> None:
-            found = f"  {len(report.seen)} broken" if report.seen else ""
-            bar.update(task, completed=report.examples, description=name + found)
-
-        yield draw
-
-
-def _save(found: Sequence[tuple[Finding, Report]]) -> None:
-    """Saves failing test cases whose backend can be made again; the others are replayed by pasting them."""
-    complaint = ""
-    for finding, report in found:
-        finding.replay = f"@example({finding.schedule!r})"
-        if report.backend_spec is None:
-            continue
-        try:
-            finding.replay = f"timersim replay {finding.saved(report.backend_spec).save(FAILURES)}"
-        except OSError as error:
-            complaint = f"timersim: {FAILURES} can't be written: {error.strerror}; replay by pasting the lines below"
-    if complaint:
-        err.print(complaint, style="yellow")
 
 
 def _saved_files(path: Path) -> list[Path]:

@@ -262,6 +262,15 @@ def test_an_interrupted_search_still_says_what_it_saw() -> None:
     assert "reaped-once" in report.seen
 
 
+def test_an_interrupted_search_still_knows_what_is_known() -> None:
+    """What the contract exempts and was seen before the interrupt is known, and not called held."""
+    contract = Contract(exempt={"reaped-once": "it makes sure"})
+    report = find_violations(broken("reap-once", contract=contract), 100, progress=interrupt_at(20))
+
+    assert [finding.invariants for finding in report.known] == [["reaped-once"]]
+    assert report.no_longer == []
+
+
 def test_a_time_limit_ends_a_search() -> None:
     """A search ends at its time limit, and says that it was cut short."""
     began = time.monotonic()
