@@ -25,6 +25,9 @@ HOOKS: dict[str, tuple[str, ...]] = {
 """What torch's `TimerServer` and timersim's call on their subclasses, and with what."""
 
 
+_LACKING = ("start() is missing", "stop() is missing")
+
+
 class ServerError(TypeError):
     """Something that can't be used as a server, or as a supervisor; the text says everything that is missing."""
 
@@ -66,8 +69,10 @@ def _construct(server: type, name: str, world: Any) -> Any:
     offered = {"clock": world.clock, "reaper": world.reap}
     accepted = {key: value for key, value in offered.items() if key in signature.parameters}
     wrong = [*_wants(signature, name, given, accepted), *_unlike(server)]
-    if wrong:
-        raise ServerError(f"{name} is no server as it stands: {'; '.join(wrong)}; give a function server(world)")
+    if wrong and not all(sentence in _LACKING for sentence in wrong):  # its constructor may still give it these
+        raise ServerError(
+            f"{name} is no server as it stands: {'; '.join(wrong)}; give a function server(world) that makes one of it"
+        )
     return _called(server, name, f"({', '.join(given)})", *given.values(), **accepted)
 
 
@@ -112,7 +117,8 @@ def _unlike(server: type) -> Iterator[str]:
         found = inspect.getattr_static(server, method, None)
         if method not in unwritten and callable(found):
             yield from _uncallable(found, method, ("self", *arguments))
-    for method in sorted(unwritten):
+    lacking = {method for method in ("start", "stop") if not hasattr(server, method)}
+    for method in sorted({*unwritten, *lacking}):
         yield f"{method}({', '.join(expected.get(method, ['…']))}) is missing"
 
 

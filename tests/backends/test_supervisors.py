@@ -90,7 +90,7 @@ def test_who_hangs_is_killed_and_who_finishes_is_not() -> None:
     ("how", "died"),
     [
         ("sigkill", "sigkill"),
-        ("exit", "os._exit"),
+        pytest.param("exit", "os._exit", marks=pytest.mark.slow),
         pytest.param("abort", "abort", marks=pytest.mark.slow),
         pytest.param("segv", "segv", marks=pytest.mark.slow),
     ],
@@ -146,7 +146,7 @@ def test_what_a_supervisor_cannot_do_is_refused() -> None:
     [
         (NeverKills, [Acquire(0, "s", after=5)], ["reaped-in-time"]),
         (KillsTheWrongOne, [Acquire(0, "s", after=15), Acquire(1, "s", after=90)], ["no-early-reap"]),
-        (KillsEarly, [Acquire(0, "s", after=100)], ["no-early-reap"]),
+        pytest.param(KillsEarly, [Acquire(0, "s", after=100)], ["no-early-reap"], marks=pytest.mark.slow),
         (EndsPolitely, [Acquire(0, "s", after=20), Pause(0)], ["reaped-in-time"]),
         (GoesDeaf, [Acquire(0, "s", after=60), Crash(0, "sigkill"), Acquire(1, "s", after=5)], ["watchdog-survives"]),
         (LosesTasks, [Acquire(0, "s", after=60), Acquire(1, "s", after=5)], ["watchdog-survives"]),
@@ -183,11 +183,13 @@ def test_a_supervisor_that_leaves_processes_is_found_out() -> None:
     trace = on(lambda: supervisor, Acquire(0, "s", after=5))
     for process, _ in supervisor.processes:
         process.join()
+        process.close()
 
     assert broken(trace) == ["reaped-in-time", "nothing-left"]
     assert trace.of(Left)[0].what == "a process that ran tasks, and that stop has not ended"
 
 
+@pytest.mark.slow
 def test_who_is_slow_to_begin_is_known_less_exactly() -> None:
     """From the submission to the beginning of a task nobody knows when its time begins to count."""
     trace = on(IsSlowToBegin, Acquire(0, "s", after=20))
@@ -195,8 +197,9 @@ def test_who_is_slow_to_begin_is_known_less_exactly() -> None:
     assert (trace.contract.transit >= 0.3 / TICK, broken(trace)) == (True, [])
 
 
-def test_a_task_that_was_ended_before_it_began_accuses_nobody() -> None:
+def test_a_task_that_was_ended_before_it_began_accuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose time is up before its process has begun is skipped: the next one shows that the supervisor is there."""
+    monkeypatch.setattr(supervised_run, "BEGIN_LIMIT", 0.1)
     trace = on(PollingSupervisor, Acquire(0, "s", after=0), Acquire(1, "s", after=40))
 
     assert (deaths(trace)[-1:], broken(trace)) == ([(1, 0, "reaped")], [])
@@ -269,6 +272,7 @@ def test_a_backend_can_stand_for_a_supervisor() -> None:
     assert make_backend("supervisor", server=f"{__name__}:MINE") is MINE
 
 
+@pytest.mark.slow
 def test_a_search_draws_what_a_supervisor_can_do() -> None:
     """A search on a correct supervisor finds nothing, with one scope a worker, and misses no goal."""
     report = find_violations(SupervisorBackend(PollingSupervisor, tick=TICK, contract=PROMPT), max_examples=2, seed=3)
@@ -314,6 +318,7 @@ def test_pebble_kills_who_hangs_and_spares_who_finishes() -> None:
     assert broken(trace) == []
 
 
+@pytest.mark.slow
 def test_pebble_takes_a_timeout_of_0_for_none() -> None:
     """A task whose time is up at once is never killed by pebble."""
 
@@ -324,11 +329,13 @@ def test_pebble_takes_a_timeout_of_0_for_none() -> None:
     assert broken(on(AsItIs, Acquire(0, "s", after=0), contract=POLLED)) == ["reaped-in-time"]
 
 
+@pytest.mark.slow
 def test_pebble_takes_its_time_with_a_stopped_process() -> None:
     """Who is stopped does not hear pebble's SIGTERM, and pebble's SIGKILL comes three seconds later."""
     assert broken(on(PebblePool, Acquire(0, "s", after=5), Pause(0), contract=POLLED)) == ["reaped-in-time"]
 
 
+@pytest.mark.slow
 def test_pebble_breaks_where_an_idle_worker_dies() -> None:
     """An idle process that is killed while nothing runs takes the whole pool along."""
     trace = on(

@@ -37,6 +37,7 @@ class PollingSupervisor:
         for process, _ in self.processes:
             process.kill()
             process.join()
+            process.close()
 
     def _watch(self) -> None:
         while not self._is_stopped:

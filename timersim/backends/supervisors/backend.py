@@ -91,7 +91,6 @@ class SupervisorBackend(Backend):
 
     @contextmanager
     def open(self) -> Iterator[World]:
-        supervisor = make_supervisor(self.supervisor)
         world = SupervisedRun(self._tick)
-        with world.running(supervisor):
+        with world.running(lambda: make_supervisor(self.supervisor)):
             yield world

@@ -71,19 +71,22 @@ class SupervisedRun(World):
         self._has_failed = False
 
     @contextmanager
-    def running(self, supervisor: Supervisor) -> Iterator[None]:
-        """Starts the supervisor; at the end of the block stops it, and records what is left of it."""
-        self._supervisor = supervisor
+    def running(self, make: Callable[[], Supervisor]) -> Iterator[None]:
+        """Makes and starts the supervisor; at the end of the block stops it, and records what is left of it.
+
+        It is held no longer than that: what goes with it is not left behind.
+        """
         left: list[str] = []
         try:
             with watch_leftovers() as left:
-                self._start()
+                self._start(make)
                 self._began = self._planned = self._clock.monotonic()
                 self.recorder.add(ServerStarted)
                 try:
                     yield
                 finally:
                     self._finish()
+                    del self._supervisor
         finally:
             for name in left:
                 self.recorder.add(Left, name)
@@ -168,12 +171,18 @@ class SupervisedRun(World):
 
     start_server = stop_server
 
-    def _start(self) -> None:
+    def _start(self, make: Callable[[], Supervisor]) -> None:
+        """Makes the supervisor and has it start; ServerError where that can't be."""
+        name = ""
         try:
+            self._supervisor = make()
+            name = type(self._supervisor).__qualname__
             self._supervisor.start()
+        except ServerError:
+            self._desk.close()
+            raise
         except Exception as error:
             self._desk.close()
-            name = type(self._supervisor).__qualname__
             raise ServerError(f"{name}.start() raised {type(error).__name__}: {error}") from error
 
     def _begin(self, timeout: float, wait: float) -> RunningTask | None:
