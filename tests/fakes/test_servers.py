@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import timersim
-
 from timersim.fakes.servers import ServerError, make_server
 
 WORLD = SimpleNamespace(queue="queue", max_interval=30, clock="clock", reap="reap")
@@ -206,7 +205,8 @@ def raises(world: object) -> None:
             "MyTimerServer is no server as it stands: get_expired_timers(self) -> dict[int, list[object]] is called as"
             " get_expired_timers(deadline): too many positional arguments; _reap_worker(self, worker_id: int,"
             " number: int) -> bool is called as _reap_worker(worker_id): missing a required argument: 'number';"
-            " register_timers(timer_requests) is missing; give a function server(world) that makes one of it",
+            " clear_timers(worker_ids) is missing; register_timers(timer_requests) is missing;"
+            " give a function server(world) that makes one of it",
         ),
         (
             lambda world: Listens("queue", 1),
