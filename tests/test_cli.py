@@ -63,6 +63,7 @@ def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
     )
     assert held.startswith("Every invariant held (3 known): 1,600 schedules, ")
     assert " Nothing left behind. " in held
+    assert done.stdout.splitlines()[-1].endswith(" --server my_module:my_server   (docs/your-server.md)")
     assert "local: 100 of 200 schedules" in done.stderr.splitlines()
 
 
@@ -506,5 +507,5 @@ def test_the_help_teaches(tmp_path: Path) -> None:
         assert word in top.stdout
     for word in ("MUST NOT", "--figure OUT", ".png or .svg", "Exit status: 0 it holds"):
         assert word in show.stdout
-    for word in ("memory, local, file, socket,", "drain-", "--ablations", "--server MODULE:NAME"):
+    for word in ("memory, local, file, socket,", "drain-", "--ablations", "--server MODULE:NAME", "--supervisor"):
         assert word in check.stdout

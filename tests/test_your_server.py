@@ -95,6 +95,23 @@ def test_the_fixed_server_passes_the_test(fixed: Path) -> None:
     assert outcome() == 1
 
 
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PidTimerServer", "made"])
+def test_a_subclass_of_torchs_is_checked_as_it_is(name: str, tmp_path: Path) -> None:
+    """`--server` takes a subclass of torch's `TimerServer`, or a function that makes one, and finds torch's mistakes."""
+    pytest.importorskip("torch")
+    stranger = Path(__file__).parent / "fakes" / "torch_strangers.py"
+    maker = "\n\ndef made(world):\n    return PidTimerServer(world.queue, world.max_interval)\n"
+    (tmp_path / "on_torch.py").write_text(stranger.read_text() + maker)
+
+    done = timersim(tmp_path, "check", "--server", f"on_torch:{name}", "--examples", "30")
+
+    broken = {line.split()[0] for line in done.stdout.splitlines() if "BROKEN" in line}
+    assert done.returncode == 1, done.stderr
+    assert broken >= {"restart-guards", "watchdog-survives"}
+
+
 def test_what_is_no_server_is_told_what_is_missing(folder: Path) -> None:
     """The sentence on the page is the one that is said."""
     done = timersim(folder, "check", "--server", "my_jobs:JobWatchdog")
