@@ -99,7 +99,7 @@ def test_the_fixed_server_passes_the_test(fixed: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["PidTimerServer", "made"])
 def test_a_subclass_of_torchs_is_checked_as_it_is(name: str, tmp_path: Path) -> None:
-    """`--server` takes a subclass of torch's `TimerServer`, or a function that makes one, and finds torch's mistakes."""
+    """`--server` takes a subclass of torch's `TimerServer`, or a function that makes one; torch errs."""
     pytest.importorskip("torch")
     stranger = Path(__file__).parent / "fakes" / "torch_strangers.py"
     maker = "\n\ndef made(world):\n    return PidTimerServer(world.queue, world.max_interval)\n"
