@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from timersim.backends.process import TRANSIT, UnsupportedSystemError
-from timersim.backends.supervisors.supervised_run import SupervisedRun, Supervisor
+from timersim.backends.supervisors.adapter import Supervisor
+from timersim.backends.supervisors.supervised_run import SupervisedRun
 from timersim.fakes.servers import make_supervisor
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend, World

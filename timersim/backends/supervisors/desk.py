@@ -105,11 +105,11 @@ class Desk:
         return any(task.pidfd == pidfd for task in self._running.values())
 
     def close(self) -> None:
-        """Gives back every descriptor; who hangs still is let go."""
+        """Gives back every descriptor; who hangs still is let go. A second time it does nothing."""
         for line in [self._listener, *self._callers.values(), *(task.line for task in self._running.values())]:
             line.close()
-        for pidfd in self._pidfds:
-            os.close(pidfd)
+        while self._pidfds:
+            os.close(self._pidfds.pop())
         self._place.close()
 
     def _begin(self, fd: int) -> RunningTask | None:

@@ -3,14 +3,12 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.runs.run_delay import RunDelay
+from timersim.backends.supervisors.adapter import Supervisor, started, stopped
 from timersim.backends.supervisors.desk import Desk, RunningTask
-from timersim.backends.supervisors.task import HangingTask
 from timersim.clock import SystemClock
-from timersim.fakes.servers import ServerError
 from timersim.fakes.waiting import HOLD_LIMIT, HoldTimeout
 from timersim.lab.experiment import World
 from timersim.lab.operations import Acquire, Crash, Pause, Release
@@ -25,27 +23,8 @@ START_LIMIT = 10.0
 PROBE_TIMEOUT = 3600.0
 """Seconds of a timeout that no task comes to."""
 
-STOP_LIMIT = 30.0
-"""Seconds that a supervisor may take to stop."""
-
 END_LIMIT = 0.5
 """Seconds that processes have to end after `stop` has returned."""
-
-
-class Supervisor(Protocol):
-    """What runs tasks with a timeout, as an adapter of a few lines shows it to the laboratory."""
-
-    def start(self) -> None:
-        """Starts whatever runs tasks."""
-
-    def submit(self, task: HangingTask, timeout: float) -> object:
-        """Has `task()` run in a process of its own, which is to be killed `timeout` seconds later.
-
-        Four at a time have to run at once. What it returns is not looked at.
-        """
-
-    def stop(self) -> None:
-        """Ends everything: afterwards there is no process and no thread of it."""
 
 
 class SupervisedRun(World):
@@ -79,7 +58,7 @@ class SupervisedRun(World):
         left: list[str] = []
         try:
             with watch_leftovers() as left:
-                self._start(make)
+                self._supervisor = started(make)
                 self._began = self._planned = self._clock.monotonic()
                 self.recorder.add(ServerStarted)
                 try:
@@ -88,6 +67,7 @@ class SupervisedRun(World):
                     self._finish()
                     del self._supervisor
         finally:
+            self._desk.close()
             for name in left:
                 self.recorder.add(Left, name)
 
@@ -171,20 +151,6 @@ class SupervisedRun(World):
 
     start_server = stop_server
 
-    def _start(self, make: Callable[[], Supervisor]) -> None:
-        """Makes the supervisor and has it start; ServerError where that can't be."""
-        name = ""
-        try:
-            self._supervisor = make()
-            name = type(self._supervisor).__qualname__
-            self._supervisor.start()
-        except ServerError:
-            self._desk.close()
-            raise
-        except Exception as error:
-            self._desk.close()
-            raise ServerError(f"{name}.start() raised {type(error).__name__}: {error}") from error
-
     def _begin(self, timeout: float, wait: float) -> RunningTask | None:
         """Has a new task run, and returns it once it has begun; None where it can't be submitted, or does not in time.
 
@@ -220,7 +186,8 @@ class SupervisedRun(World):
     def _crash_idle(self, crash: Crash) -> None:
         """Kills the process in which a worker's last task has finished; not one that another task runs in."""
         pidfd = self._last.get(crash.worker)
-        if crash.how != "sigkill" or pidfd is None or self._desk.hosts(pidfd) or not self._desk.lives(pidfd):
+        is_idle = pidfd is not None and self._desk.lives(pidfd) and not self._desk.hosts(pidfd)
+        if crash.how != "sigkill" or pidfd is None or not is_idle or not self.recorder.alive(crash.worker):
             self.recorder.add(Skipped, crash)
             return
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -271,11 +238,8 @@ class SupervisedRun(World):
         """Stops the supervisor, and ends the processes of tasks that it has left."""
         for _, task in self._tasks.values():
             task.signal(signal.SIGCONT)
-        failure: list[str] = []
-        stopping = self._clock.spawn(lambda: self._stop(failure.append), name="supervisor stop")
-        stopping.join(STOP_LIMIT)
-        if failure:
-            self.recorder.add(ServerFailed, failure[0])
+        if failure := stopped(self._supervisor):
+            self.recorder.add(ServerFailed, failure)
         limit = self._clock.monotonic() + END_LIMIT
         while (living := self._desk.living()) and self._clock.monotonic() < limit:
             self._clock.wait_readable(living[:1], limit - self._clock.monotonic())
@@ -284,12 +248,6 @@ class SupervisedRun(World):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             self._clock.wait_readable([pidfd], HOLD_LIMIT)
         self._desk.close()
-
-    def _stop(self, fail: Callable[[str], None]) -> None:
-        try:
-            self._supervisor.stop()
-        except Exception as error:  # recorded: what a supervisor's own call raises is a verdict on it
-            fail(f"stop raised {type(error).__name__}: {error}")
 
     def _now(self) -> Instant:
         return round((self._clock.monotonic() - self._began) / self._tick, 3)
