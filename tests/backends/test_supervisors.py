@@ -76,7 +76,7 @@ def test_who_hangs_is_killed_and_who_finishes_is_not() -> None:
     trace = on(
         PollingSupervisor,
         Acquire(0, "s", after=20),
-        Acquire(1, "s", after=60),
+        Acquire(1, "s", after=80),
         Release(1, "s", gap=1),
         Acquire(1, "s", after=20),
         Release(1, "s", gap=1),
@@ -145,8 +145,8 @@ def test_what_a_supervisor_cannot_do_is_refused() -> None:
     ("supervisor", "operations", "invariants"),
     [
         (NeverKills, [Acquire(0, "s", after=5)], ["reaped-in-time"]),
-        (KillsTheWrongOne, [Acquire(0, "s", after=15), Acquire(1, "s", after=90)], ["no-early-reap"]),
-        pytest.param(KillsEarly, [Acquire(0, "s", after=100)], ["no-early-reap"], marks=pytest.mark.slow),
+        (KillsTheWrongOne, [Acquire(0, "s", after=40), Acquire(1, "s", after=130)], ["no-early-reap"]),
+        pytest.param(KillsEarly, [Acquire(0, "s", after=200)], ["no-early-reap"], marks=pytest.mark.slow),
         (EndsPolitely, [Acquire(0, "s", after=20), Pause(0)], ["reaped-in-time"]),
         (GoesDeaf, [Acquire(0, "s", after=60), Crash(0, "sigkill"), Acquire(1, "s", after=5)], ["watchdog-survives"]),
         (LosesTasks, [Acquire(0, "s", after=60), Acquire(1, "s", after=5)], ["watchdog-survives"]),
@@ -306,15 +306,15 @@ def test_pebble_kills_who_hangs_and_spares_who_finishes() -> None:
     trace = on(
         PebblePool,
         Acquire(0, "s", after=20),
-        Acquire(1, "s", after=60),
-        Acquire(2, "s", after=60),
+        Acquire(1, "s", after=100),
+        Acquire(2, "s", after=100),
         Release(1, "s", gap=5),
         Crash(2, "sigkill"),
         Acquire(1, "s", after=20, gap=5),
         contract=POLLED,
     )
 
-    assert deaths(trace) == [(2, 0, "sigkill"), (0, 0, "reaped"), (1, 0, "reaped")]
+    assert sorted(deaths(trace)) == [(0, 0, "reaped"), (1, 0, "reaped"), (2, 0, "sigkill")]
     assert broken(trace) == []
 
 
