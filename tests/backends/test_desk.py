@@ -86,11 +86,12 @@ def test_who_does_not_listen_hears_late(desk: Desk) -> None:
 
 def test_it_is_known_how_long_a_process_waited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its process waited for a processor before the task began does not count, and what it does later counts."""
-    waited = iter([5.0, 5.0, 5.2, 5.1, 5.1])
-    monkeypatch.setattr(desks, "run_delay", lambda pid: next(waited))
+    waited = [5.0]
+    monkeypatch.setattr(desks, "run_delay", lambda pid: waited[-1])
     thread, task = begun(desk)
-    task.look()
-    task.look()
+    waited.append(5.2)
+    desk.hear(0)
+    waited.append(0.0)  # it is gone
     task.tell("finish")
     heard(desk)
     thread.join(LIMIT)

@@ -1,6 +1,7 @@
 """Supervisors that are no timer servers: their tasks really hang, and are really killed, in real time."""
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -133,6 +134,15 @@ def test_a_stopped_process_is_killed_or_finishes_after_it() -> None:
 
     assert (deaths(trace), broken(trace)) == ([(1, 0, "reaped")], [])
     assert trace.of(Skipped) == []
+
+
+def test_who_is_stopped_goes_on_when_the_run_is_over() -> None:
+    """A stop that asks is heard by everybody: whose process the laboratory has stopped is resumed before it."""
+    supervisor = EndsPolitely()
+
+    on(lambda: supervisor, Acquire(0, "s", after=5), Pause(0))
+
+    assert supervisor.exits == [-signal.SIGTERM]
 
 
 def test_what_a_supervisor_cannot_do_is_refused() -> None:

@@ -80,6 +80,16 @@ class KillsEarly(PollingSupervisor):
 class EndsPolitely(PollingSupervisor):
     """Asks a task to end, which one that is stopped does not hear."""
 
+    def stop(self) -> None:
+        """Asks whoever is there to end, and gives them some seconds."""
+        self._is_stopped = True
+        self._watchdog.join()
+        for process, _ in self.processes:
+            process.terminate()
+            process.join(5)
+        self.exits = [process.exitcode for process, _ in self.processes]
+        super().stop()
+
     def _end(self, process: BaseProcess) -> None:
         process.terminate()
 
