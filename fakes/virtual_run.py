@@ -151,4 +151,4 @@ class VirtualRun(World):
 
 def _ticks(nanoseconds: int) -> Instant:
     ticks, rest = divmod(nanoseconds, SECOND)
-    return ticks + rest / SECOND if rest else ticks
+    return nanoseconds / SECOND if rest else ticks  # which is rounded once, as `rounded` does

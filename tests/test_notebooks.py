@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 def test_a_notebook_runs(notebook: Path) -> None:
     """A notebook runs in a process of its own, whose event loop is its own affair."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:cacheprovider", str(notebook)],
+        [sys.executable, "-m", "pytest", "-o", "addopts=", "--nbmake", "-p", "no:cacheprovider", str(notebook)],
         capture_output=True,
         text=True,
         check=False,

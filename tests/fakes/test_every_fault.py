@@ -50,7 +50,7 @@ from timersim.lab import (
     run,
 )
 from timersim.lab.operations import OPERATIONS
-from timersim.lab.record import Attempted
+from timersim.lab.record import Attempted, ServerPaused
 from timersim.memory_timer import MemoryTimerServer
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
@@ -600,6 +600,15 @@ def test_a_run_lasts_until_a_timer_is_due_by_a_clock_that_loses() -> None:
 
     assert (trace.violations, trace.end) == ([], 14)
     assert [(attempt.at, attempt.outcome) for attempt in trace.of(Attempted)] == [(12.1, "gone")]
+
+
+def test_an_instant_within_a_tick_is_rounded_once() -> None:
+    """A reap at the very end of a pause is in time, where that end is a fraction of a tick, too."""
+    drifting = [Drift(20), Duplicate(0, 2), SlowReap(0, 2, gap=2), Acquire(0, "s0", after=5)]
+    trace = run(Schedule(drifting), SimulatedBackend())
+
+    assert [reap.at for reap in trace.reaps] == [pause.until for pause in trace.of(ServerPaused)] == [8.960000001]
+    assert trace.violations == []
 
 
 def test_what_is_armed_in_the_middle_of_a_pass_is_due_at_once() -> None:

@@ -24,6 +24,7 @@ from timersim.lab.operations import (
     StopServer,
 )
 from timersim.lab.record import (
+    Attempted,
     Ended,
     Event,
     Instant,
@@ -304,6 +305,19 @@ def test_an_empty_schedule_lasts_as_long_as_a_reap_may_take() -> None:
 def test_a_run_goes_on_until_nothing_is_due(operations: list[Operation], expected: Instant) -> None:
     """A run goes on until the last expiration, pause, stop or start must have had its effect."""
     assert end(*operations) == expected
+
+
+@pytest.mark.parametrize(("failed", "expected"), [(4, 24), (19, 24), (20, 24), (21, 25)])
+def test_a_run_goes_on_until_what_failed_in_a_pause_is_tried_again(failed: Instant, expected: Instant) -> None:
+    """Where a reap fails before the end of a pause at 20, a retry within 3 ticks counts from there."""
+
+    class Failing(PaperWorld):
+        def exit(self, worker: int) -> None:
+            self.recorder.add(Attempted, 1, 0, "worker 1", "failed")
+
+    operations = [PauseServer(20), Exit(0, gap=int(failed))]
+
+    assert run(Schedule(operations), PaperBackend(Contract(retry_within=3), world=Failing)).end == expected
 
 
 def test_a_run_goes_on_for_what_happens_at_its_end() -> None:

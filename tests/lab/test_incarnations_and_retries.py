@@ -220,6 +220,12 @@ def test_a_server_that_has_forgotten_tries_nobody_again(at: Instant, headlines: 
     assert retry_verdict(failed().at(at).crash().start()) == (headlines, len(headlines))
 
 
+def test_a_server_that_has_crashed_knows_of_no_failure() -> None:
+    """The next server may try at once what the last one failed to do; one that was merely stopped may not."""
+    assert retry_verdict(failed().crash().start().attempt("reaped")) == ([], 1)
+    assert retry_verdict(failed().stop().start().attempt("reaped")) == ([AT_ONCE], 1)
+
+
 @pytest.mark.parametrize(("end", "headlines"), [(7, []), (8, [LATE]), (9, [LATE])])
 def test_a_retry_is_owed_within_the_run(end: Instant, headlines: list[str]) -> None:
     """A run that ends a tick before the retry is owed says nothing about it."""

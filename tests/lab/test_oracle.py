@@ -335,3 +335,11 @@ def test_a_failed_reap_of_a_pid_puts_off_that_of_its_next_bearer(
     account = story.reuse().acquire(5, scope="s1", worker=1).account()
 
     assert [(duty.guard.scope, duty.by) for duty in account.duties if duty.guard.life == NEXT] == [("s1", by)]
+
+
+def test_a_timer_that_may_be_the_former_bearer_s_does_not_stand() -> None:
+    """What was registered for whoever bore the pid then leaves nothing for which a reap must be tried again."""
+    story = Story(Contract(identity="pid")).pause(12).at(1).acquire(5).at(12).attempt("reaped").reuse()
+
+    assert story.account().stands(NEXT, 15, 25) is False
+    assert story.acquire(13, worker=1).account().stands(NEXT, 15, 25) is True

@@ -48,6 +48,7 @@ from timersim.lab.record import (
     Arrived,
     Attempted,
     Ended,
+    Event,
     Instant,
     Meddled,
     Record,
@@ -215,6 +216,7 @@ MARGIN = 1
 def _horizon(recorder: Recorder, contract: Contract) -> Instant:
     """Returns the whole tick by which everything that the world did must have had its effect, a retry included."""
     latest: Instant = 0
+    failed = min((e.at for e in recorder.events if _has_failed(e)), default=math.inf)
     hand, now = WallHand(recorder.events), recorder.now()
     for index, event in enumerate(recorder.events):
         match event:
@@ -222,13 +224,19 @@ def _horizon(recorder: Recorder, contract: Contract) -> Instant:
                 is_by_wall = contract.clock == "wall"
                 due = hand.crossings(expiration, at) if is_by_wall else hand.window(expiration, (index, at), now)
                 latest = max(latest, due[1])
-            case ServerPaused(_, until) | Meddled(_, _, _, until):
+            case ServerPaused(_, back) | ServerStarted(back):
+                latest = max(latest, back + contract.retry_within if back > failed else back)
+            case Meddled(_, _, _, until):
                 latest = max(latest, until)
-            case ServerStarted(at) | ServerStopping(at) | Arrived(at):
+            case ServerStopping(at) | Arrived(at):
                 latest = max(latest, at)
-            case Attempted(at, _, _, _, "failed" | "raised"):
+            case Attempted(at) if _has_failed(event):
                 latest = max(latest, at + contract.retry_within)
     return math.ceil(latest + contract.reap_within + 2 * contract.transit) + MARGIN
+
+
+def _has_failed(event: Event) -> bool:
+    return isinstance(event, Attempted) and event.outcome in {"failed", "raised"}
 
 
 class _Conductor:

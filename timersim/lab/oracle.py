@@ -188,7 +188,8 @@ class Account:
         if until > self.record.end or (death is not None and death.at <= until):
             return False
         return any(
-            guard.arrived <= since
+            guard.is_sure
+            and guard.arrived <= since
             and guard.latest <= since
             and guard.superseded > until
             and not any(guard.arrived <= crash <= until for crash in self.crashes)

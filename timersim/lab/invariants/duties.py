@@ -16,7 +16,7 @@ from timersim.lab.operations import (
     StopServer,
 )
 from timersim.lab.oracle import Account, Duty, Guard
-from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerFailed, numbered, rounded
+from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerCrashed, ServerFailed, numbered, rounded
 from timersim.lab.timeline import at_text
 
 
@@ -64,7 +64,7 @@ def failed_reap_retried(account: Account) -> Cases:
         for attempt, following in pairwise([*attempts, None]):
             if attempt is None or attempt.outcome not in {"failed", "raised"}:
                 continue
-            if following is not None and following.at <= attempt.at and not _armed_between(account, attempt, following):
+            if following is not None and following.at <= attempt.at and not _is_anew(account, attempt, following):
                 yield Breach(
                     attempt.at,
                     life,
@@ -128,11 +128,14 @@ def _worker(operation: Operation) -> int | None:
     return getattr(operation, "worker", None)
 
 
-def _armed_between(account: Account, attempt: Attempted, following: Attempted) -> bool:
-    """Returns whether a timer of the same worker arrived between two attempts on it."""
+def _is_anew(account: Account, attempt: Attempted, following: Attempted) -> bool:
+    """Returns whether an attempt is no second one: a timer of the worker arrived in between, or the server crashed."""
     begin, end = account.position(attempt), account.position(following)
     life = attempt.worker, attempt.incarnation
-    return any(begin < guard.position < end for guard in account.guards_of(life))  # type: ignore[arg-type]  # of a worker
+    return any(isinstance(event, ServerCrashed) for event in account.record.events[begin:end]) or any(
+        begin < guard.position < end
+        for guard in account.guards_of(life)  # type: ignore[arg-type]  # of a worker
+    )
 
 
 def _late(account: Account, duty: Duty, reaped: Instant | None) -> str:
