@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.patch import PatchError
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.servers import Server
 from timersim.fakes.tasks import Call, TaskGroup
@@ -45,6 +46,7 @@ class ServerControl:
         self._is_obeying = False
         self._is_stopped = True
         self._has_failed = False
+        self._refusal: PatchError | None = None
         self._paused_until: Instant = 0
         self._resume: Call | None = None
         self._pauses: dict[str, deque[int]] = {}
@@ -111,7 +113,10 @@ class ServerControl:
             self._let_go = self._recorder.now(), point
 
     def finish(self, limit: float) -> None:
-        """Stops the server, `limit` seconds at most, and records what is left of it."""
+        """Stops the server, `limit` seconds at most, and records what is left of it.
+
+        Raises PatchError where it was told that it can't live in virtual time: that is no mistake of a server.
+        """
         was_stopped = self._is_stopped
         self._pauses.clear()
         self._clock.resume(self._group)
@@ -128,6 +133,8 @@ class ServerControl:
             self._recorder.add(Left, f"thread {task.name!r}")
         if entries:
             self._recorder.add(Left, f"table entries of the dead ({entries})")
+        if self._refusal is not None:
+            raise self._refusal
 
     def _timers_of_the_dead(self) -> list[tuple[Any, ...]]:
         """Returns the keys (worker, scope) in the server's table whose worker has ended."""
@@ -138,6 +145,8 @@ class ServerControl:
 
     def _on_error(self, task: object, error: BaseException) -> None:
         self._has_failed = True
+        if isinstance(error, PatchError):
+            self._refusal = error
         self._recorder.add(ServerFailed, f"{type(error).__name__}: {error}")
 
     def _order(self, order: Callable[[], None]) -> None:

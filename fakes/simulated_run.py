@@ -146,6 +146,9 @@ class _NumberedRequest(TimerRequest):
         super().__init__(worker_id, scope_id, expiration_time)
         self.number = number
 
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(f"a request has worker_id, scope_id and expiration_time, and no {name!r}")
+
 
 class _SimulatedConnection:
     """What connects a worker of the run to a server that answers; `answered` is told of each answer that it takes."""

@@ -249,7 +249,8 @@ def _vocabulary(backend: Backend) -> Vocabulary:
     """Returns what a backend can carry out and its contract survives."""
     survives = backend.contract.survives
     kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
-    return Vocabulary(tuple(kind for kind in kinds if kind in backend.operations), sending=backend.sending)
+    drawn = tuple(kind for kind in kinds if kind in backend.operations)
+    return Vocabulary(drawn, max_scopes=backend.max_scopes, sending=backend.sending)
 
 
 def _is_within(finding: Finding, other: Finding) -> bool:

@@ -63,6 +63,7 @@ def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
     )
     assert held.startswith("Every invariant held (3 known): 1,600 schedules, ")
     assert " Nothing left behind. " in held
+    assert done.stdout.splitlines()[-1].endswith(" --server my_module:my_server   (docs/your-server.md)")
     assert "local: 100 of 200 schedules" in done.stderr.splitlines()
 
 
@@ -319,7 +320,22 @@ def raises(world):
     raise OSError("no license")
 
 value = 7
+
+import threading
+from timersim.fakes import SimulatedBackend
+
+class Own(threading.Thread):
+    pass
+
+class OwnThread:
+    def __init__(self, queue, max_interval): ...
+    def start(self): Own().start()
+    def stop(self): ...
+
+BACKEND = SimulatedBackend(Good)
 """
+
+GOOD_IS_NONE = "Good() raised TypeError: MemoryTimerServer.__init__() missing 1 required positional argument: 'queue'"
 
 LEAVES = "raise SystemExit(0)"
 
@@ -352,16 +368,32 @@ LEAVES = "raise SystemExit(0)"
         ("check --server mine", "a server is named MODULE:NAME, as in my_module:my_server: 'mine'"),
         (
             "check --server mine:NeedsMore",
-            "NeedsMore(queue, max_interval, job) can't be called as NeedsMore(queue, max_interval): missing a required"
-            " argument: 'job'; give a function server(world) that makes it",
+            "NeedsMore is no server as it stands: __init__ wants job as well, and is called as"
+            " NeedsMore(queue, max_interval); start() is missing; stop() is missing; give a function server(world)"
+            " that makes one of it",
         ),
-        ("check --server mine:NoStop", "NoStop is no server: what it makes, a NoStop, has no stop()"),
+        ("check --server mine:NoStop", "NoStop is no server: stop() is missing"),
         (
             "check --server mine:needs_two",
             "needs_two(world, job) can't be called as needs_two(world): missing a required argument: 'job'",
         ),
         ("check --server mine:raises", "raises(world) raised OSError: no license"),
         ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
+        ("check --supervisor mine:Good", GOOD_IS_NONE),
+        (
+            "check --supervisor mine:Pool --server mine:Good",
+            "--supervisor is a backend of its own, in real time: no --backend, --server, --without or --real-time",
+        ),
+        ("check --supervisor mine:none", "the supervisor 'mine:none' can't be found: mine has no 'none'"),
+        (
+            "check --supervisor mine:BACKEND",
+            "mine:BACKEND is a backend itself, memory: timersim check --server mine:BACKEND",
+        ),
+        (
+            "check --server mine:OwnThread",
+            "mine.Own is a subclass of threading.Thread, which stays in real time; let it have a thread"
+            " (threading.Thread(target=…)) instead of being one",
+        ),
         ("check --server leaves:x", "the server 'leaves:x' can't be imported: SystemExit: 0"),
         ("check --server mine.py:Good", "give the module, not the file: mine:Good"),
         ("check --json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),
@@ -475,5 +507,5 @@ def test_the_help_teaches(tmp_path: Path) -> None:
         assert word in top.stdout
     for word in ("MUST NOT", "--figure OUT", ".png or .svg", "Exit status: 0 it holds"):
         assert word in show.stdout
-    for word in ("memory, local, file, socket,", "drain-", "--ablations", "--server MODULE:NAME"):
+    for word in ("memory, local, file, socket,", "drain-", "--ablations", "--server MODULE:NAME", "--supervisor"):
         assert word in check.stdout

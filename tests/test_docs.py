@@ -13,8 +13,11 @@ from timersim.lab.invariants import INVARIANTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
+PROGRAMS = [page for page in sorted(DOCS.glob("*.md")) if page.name != "your-server.md"]
+"""The pages whose code is a program; the other is of several files, and has tests of its own."""
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     """The page's code runs from top to bottom, without a warning, as a program of one's own."""
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

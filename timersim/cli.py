@@ -14,7 +14,16 @@ from rich.markup import escape
 
 from timersim import __version__
 from timersim.backends.leftovers import outliving, watch_leftovers
-from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, BackendRack, default_names, make_backend
+from timersim.backends.names import (
+    DEFAULTS,
+    EXAMPLES,
+    SUPERVISED,
+    SUPERVISOR,
+    BackendError,
+    BackendRack,
+    default_names,
+    make_backend,
+)
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
 from timersim.cli_exhaust import exhaust
@@ -108,7 +117,17 @@ def check(
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:NAME", help="Your own server: a function server(world), a class, or a Backend."),
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="Your own server: a function server(world), a class, or a Backend (docs/your-server.md).",
+        ),
+    ] = None,
+    supervisor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="Your own supervisor, as a process pool with timeouts: an adapter's class, or a SupervisorBackend.",
+        ),
     ] = None,
     without: Annotated[
         str | None,
@@ -152,6 +171,8 @@ def check(
 
     timersim check --server my_module:my_server          your own server
 
+    timersim check --supervisor my_module:MySupervisor   a process pool with timeouts
+
     timersim check --real-time                           threads and real time, on real processes
     """
     if examples is not None and examples < 1:
@@ -160,25 +181,35 @@ def check(
     if json_file not in {None, "-"}:
         check_writable(Path(json_file or ""))
     if ablations:
-        if (backend, server, without) != (None, None, None) or real_time:
+        if (backend, server, without, supervisor) != (None, None, None, None) or real_time:
             raise BackendError(
                 "--ablations goes through all safeguards, in memory: no --backend, --server, --without or --real-time"
             )
         return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
-    names = backend or default_names(server, without, is_real_time=real_time)
-    options = {"tick": TICK} if real_time else {"pin": True}
-    backends = [make_backend(name, server=server, without=without, **options) for name in names]
-    numbers = [examples or EXAMPLES[name] for name in names]
+    if supervisor is not None:
+        if (backend, server, without) != (None, None, None) or real_time:
+            raise BackendError(
+                "--supervisor is a backend of its own, in real time: no --backend, --server, --without or --real-time"
+            )
+        names: Sequence[str] = [SUPERVISOR]
+        backends = [make_backend(SUPERVISOR, server=supervisor)]
+    else:
+        names = backend or default_names(server, without, is_real_time=real_time)
+        options = {"tick": TICK} if real_time else {"pin": True}
+        backends = [make_backend(name, server=server, without=without, **options) for name in names]
+    by_default = {**EXAMPLES, SUPERVISOR: SUPERVISED}
+    pairs = zip(names, backends, strict=True)
+    numbers = [examples or by_default[SUPERVISOR if b.name == SUPERVISOR else name] for name, b in pairs]
     reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed)
-    is_own = (server, without) == (None, None)
+    is_own = (server, without, supervisor) == (None, None, None)
     missed = [report for report in reports if report.unreached and not report.is_interrupted]
     save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
-    is_vacuous = any(report.examples >= EXAMPLES[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
+    is_vacuous = any(report.examples >= by_default[name] for name, report in zip(names, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
     tell_findings(text, reports, missed)
     text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
     if is_own and not any(report.findings or report.is_interrupted for report in reports):
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
-        text.print("      your own server      timersim check --server my_module:my_server")
+        text.print("      your own server      timersim check --server my_module:my_server   (docs/your-server.md)")
     if json_file is not None:
         write_json(json_file, {"runs": [report.to_object() for report in reports]})
     if any(report.is_interrupted for report in reports):

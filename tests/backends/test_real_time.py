@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.strangers import PollingWatchdog
 from timersim.backends import ProcessBackend
 from timersim.backends.clients.mp_wire import QueueWire, flush
 from timersim.backends.leftovers import watch_leftovers
@@ -213,6 +214,19 @@ def test_a_kill_by_hand_goes_through_the_record() -> None:
     """A server with an `os.kill` of its own is watched as well."""
     with closing(ProcessBackend(server=KillsByHand, tick=TICK)) as backend:
         trace = on(backend, Acquire(0, "s", after=3))
+
+    assert [(reap.worker, reap.outcome) for reap in trace.of(Attempted)] == [(0, "reaped")]
+
+
+def elsewhere(world: Any) -> PollingWatchdog:
+    """Makes a server whose class is of another module."""
+    return PollingWatchdog(world.queue, world.max_interval)
+
+
+def test_a_server_of_another_module_kills_through_the_record_too() -> None:
+    """Where a function makes it, the module of its class is known only then, and its `os.kill` is ours all the same."""
+    with closing(ProcessBackend(server=elsewhere, contract=Contract(reap_within=20), tick=TICK)) as backend:
+        trace = run(Schedule([Acquire(0, "s", after=3)]), backend)
 
     assert [(reap.worker, reap.outcome) for reap in trace.of(Attempted)] == [(0, "reaped")]
 

@@ -115,6 +115,13 @@ class DyingWatchdog(PollingWatchdog):
         raise KeyError(request.scope_id)
 
 
+class EstrangedWatchdog(PollingWatchdog):
+    """Knows requests of another make."""
+
+    def _register(self, request: Any) -> None:
+        self._overdue_at[request.worker_id, request.scope_id] = request.deadline
+
+
 class DeafWatchdog(PollingWatchdog):
     """Does not stop when it is told to."""
 

@@ -9,6 +9,7 @@ from tests.fakes.strangers import (
     CountingWatchdog,
     DeafWatchdog,
     DyingWatchdog,
+    EstrangedWatchdog,
     ForgetfulWatchdog,
     GrimWatchdog,
     HastyWatchdog,
@@ -335,6 +336,10 @@ def test_a_defect_of_a_stranger_is_found(server: type[PollingWatchdog], schedule
     [
         (SpinningWatchdog, ServerFailed(6, "SpinError: spins: 'watcher' ran 1000 times at one instant")),
         (DyingWatchdog, ServerFailed(2, "KeyError: 's'")),
+        (
+            EstrangedWatchdog,
+            ServerFailed(2, "AttributeError: a request has worker_id, scope_id and expiration_time, and no 'deadline'"),
+        ),
     ],
 )
 def test_a_server_that_fails_is_recorded(server: type[PollingWatchdog], failure: ServerFailed) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import timersim
 from timersim.fakes.servers import ServerError, make_server
 
 WORLD = SimpleNamespace(queue="queue", max_interval=30, clock="clock", reap="reap")
@@ -124,6 +125,33 @@ class Broken(Plain):
         raise LookupError("no such job")
 
 
+class Stranger:
+    """A server by its name, and in nothing else."""
+
+    def __init__(self, queue: object, *, queue_url: str, lanes: int, tenant: str) -> None:
+        """Takes what its own world has."""
+
+    def start(self, port: int) -> None:
+        """Listens."""
+
+
+class Listens(Plain):
+    """A server that needs a port to start."""
+
+    def start(self, port: int) -> None:  # type: ignore[override]  # that is what is wrong with it
+        """Listens."""
+
+
+class MyTimerServer(timersim.TimerServer):
+    """Its hooks are called by torch, with other arguments."""
+
+    def get_expired_timers(self) -> dict[int, list[object]]:  # type: ignore[override]  # that is what is wrong with it
+        return {}
+
+    def _reap_worker(self, worker_id: int, number: int) -> bool:  # type: ignore[override]  # wrong as well
+        return True
+
+
 def two_arguments(world: object, job_id: int) -> None:
     """Takes more than the world."""
 
@@ -150,19 +178,48 @@ def raises(world: object) -> None:
             "two_arguments(world: object, job_id: int) -> None can't be called as two_arguments(world):"
             " missing a required argument: 'job_id'",
         ),
-        (nothing, "nothing is no server: what it makes, a NoneType, has no start and no stop()"),
-        (Startless, "Startless is no server: what it makes, a Startless, has no start()"),
-        (Unfinished, "Unfinished is no server: it lacks _reap_worker, start"),
+        (
+            nothing,
+            "nothing is no server: what it makes is a NoneType: start() is missing; stop() is missing",
+        ),
+        (Startless, "Startless is no server: start() is missing"),
+        (
+            Unfinished,
+            "Unfinished is no server as it stands: _reap_worker(…) is missing; start() is missing;"
+            " stop() is missing; give a function server(world) that makes one of it",
+        ),
         (
             Needy,
-            "Needy(queue: object, max_interval: float, job_id: int, *, clock: object) -> None can't be called as"
-            " Needy(queue, max_interval, clock=…): missing a required argument: 'job_id';"
-            " give a function server(world) that makes it",
+            "Needy is no server as it stands: __init__ wants job_id as well, and is called as"
+            " Needy(queue, max_interval, clock=…); give a function server(world) that makes one of it",
+        ),
+        (
+            Stranger,
+            "Stranger is no server as it stands: __init__ wants queue_url, lanes and tenant as well, and is called as"
+            " Stranger(queue, max_interval); __init__ takes no max_interval, and is called as"
+            " Stranger(queue, max_interval); start(self, port: int) -> None is called as start(): missing a required"
+            " argument: 'port'; stop() is missing; give a function server(world) that makes one of it",
+        ),
+        (
+            MyTimerServer,
+            "MyTimerServer is no server as it stands: get_expired_timers(self) -> dict[int, list[object]] is called as"
+            " get_expired_timers(deadline): too many positional arguments; _reap_worker(self, worker_id: int,"
+            " number: int) -> bool is called as _reap_worker(worker_id): missing a required argument: 'number';"
+            " clear_timers(worker_ids) is missing; register_timers(timer_requests) is missing;"
+            " give a function server(world) that makes one of it",
+        ),
+        (
+            lambda world: Listens("queue", 1),
+            "<lambda> is no server: what it makes is a Listens: start(port: int) -> None is called as"
+            " start(): missing a required argument: 'port'",
         ),
         (Broken, "Broken(queue, max_interval) raised LookupError: no such job"),
         (raises, "raises(world) raised LookupError: no such job"),
     ],
-    ids=["number", "tuple", "two arguments", "nothing", "no start", "abstract", "needy", "broken", "raises"],
+    ids=[
+        *("number", "tuple", "two arguments", "nothing", "no start", "abstract", "needy", "other methods"),
+        *("other hooks", "needs a port", "broken", "raises"),
+    ],
 )
 def test_what_is_no_server_is_told_why(server: Callable[..., object], sentence: str) -> None:
     """Something that is no server is told in a sentence what is missing, and the way out."""

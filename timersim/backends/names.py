@@ -25,6 +25,10 @@ REAL_TIME = ("local", "file", "socket")
 """The backends that can run in real time."""
 
 
+SUPERVISOR, SUPERVISED = "supervisor", 200
+"""The backend that runs a supervisor of the user's, by name, and its number of schedules by default."""
+
+
 class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
 
@@ -34,12 +38,15 @@ def make_backend(
 ) -> Backend:
     """Makes a backend by name: with a server of the user's, or with a safeguard taken out of timersim's own.
 
-    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; `pin` is ProcessBackend's, `options`
-    are its constructor's, `contract` among them, but for a `worker`, which is "MODULE:NAME", too. Raises BackendError.
+    `server` is "MODULE:NAME": a callable `server(world)`, a class, or a Backend; for the backend "supervisor" an
+    adapter's class. `pin` is ProcessBackend's, `options` are its constructor's, `contract` among them, but for a
+    `worker`, which is "MODULE:NAME", too. Raises BackendError.
 
     >>> make_backend("memory").spec
     {'name': 'memory'}
     """
+    if name == SUPERVISOR:
+        return _supervised(server, without, **options)
     if name not in EXAMPLES:
         raise BackendError(f"there is no backend {name!r}; there are {', '.join(EXAMPLES)}")
     if "tick" in options and name not in REAL_TIME:
@@ -178,6 +185,22 @@ def _timersim_backend(name: Any, maker: Any, *, pin: bool, **options: Any) -> Ba
     from timersim.backends.process import ProcessBackend
 
     return ProcessBackend(name, server=maker, pin=pin, **options)
+
+
+def _supervised(reference: str | None, without: str | None, **options: Any) -> Backend:
+    from timersim.backends.supervisors.backend import SupervisorBackend
+
+    if reference is None or without is not None:
+        raise BackendError("a supervisor is one of your own: timersim check --supervisor my_module:MySupervisor")
+    maker = load_server(reference, what="supervisor")
+    if isinstance(maker, SupervisorBackend):
+        return maker
+    if isinstance(maker, Backend):
+        raise BackendError(f"{reference} is a backend itself, {maker.name}: timersim check --server {reference}")
+    spec = {"name": SUPERVISOR, "server": reference, **options}
+    if "contract" in spec:
+        spec["contract"] = stated(spec["contract"])
+    return SupervisorBackend(maker, spec=spec, **options)
 
 
 def _own_server(name: str) -> type[TableTimerServer]:

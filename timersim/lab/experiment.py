@@ -146,6 +146,8 @@ class Backend(ABC):
     """The operations that it can carry out."""
     sending: Sequence[SendingPoint] = SENDING
     """The points of its wire at which a worker can be killed while it sends; a search draws no others."""
+    max_scopes: int = 2
+    """How many scopes of a worker a search draws."""
     is_real: bool = False
     """Whether its workers are real processes, really killed."""
     seldom: frozenset[str] = frozenset()

@@ -78,14 +78,23 @@ class RealRun(World):
 
     @contextmanager
     def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
-        """Makes and starts the server; at the end of the block stops it and records what is left of it."""
+        """Makes and starts the server; at the end of the block stops it and records what is left of it.
+
+        As in virtual time it is made again where it is written in a module that could not be known before.
+        """
         names = default_modules(server) if modules is None else modules
-        with bent(map(import_module, names), [(os.kill, self._signal), (os, Face(os, {"kill": self._signal}))]):
-            self._server.begin(make_server(server, self._seat))
-            try:
-                yield
-            finally:
-                self._server.finish()
+        for _ in range(2):
+            with bent(map(import_module, names), [(os.kill, self._signal), (os, Face(os, {"kill": self._signal}))]):
+                made = make_server(server, self._seat)
+                unknown = [] if modules is not None else [m for m in default_modules(made) if m not in names]
+                if not unknown:
+                    self._server.begin(made)
+                    try:
+                        yield
+                    finally:
+                        self._server.finish()
+                    return
+            names = [*names, *unknown]
 
     @property
     def imprecision(self) -> Instant:

@@ -1,0 +1,104 @@
+"""The desk: it hears when a task begins, finishes and ends, and knows how late it may have heard it."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from timersim.backends import no_leftovers
+from timersim.backends.supervisors import desk as desks
+from timersim.backends.supervisors.desk import Desk, RunningTask, run_delay
+from timersim.clock import SystemClock, Task
+
+LIMIT = 10.0
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """A desk, whose descriptors are given back."""
+    with no_leftovers():
+        made = Desk()
+        yield made
+        made.close()
+
+
+def heard(desk: Desk, limit: float = LIMIT) -> RunningTask:
+    """Returns the first task of which something is heard."""
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        if tasks := desk.hear(until):
+            return tasks[0]
+    raise AssertionError(f"nothing was heard for {limit} s")
+
+
+def begun(desk: Desk) -> tuple[Task, RunningTask]:
+    """Has a task hang in a thread, and returns both."""
+    thread = SystemClock().spawn(desk.make(), name="a task")
+    return thread, heard(desk)
+
+
+def test_a_task_is_known_from_its_beginning_to_its_end(desk: Desk) -> None:
+    """It is heard when it begins, with its process, and again when it has finished."""
+    thread, task = begun(desk)
+    assert (task.number, task.pid, task.is_over, desk.hosts(task.pidfd)) == (1, os.getpid(), False, True)
+
+    task.tell("finish")
+    assert heard(desk) is task
+    thread.join(LIMIT)
+
+    assert (task.is_over, task.has_finished, desk.hosts(task.pidfd), thread.alive) == (True, True, False, False)
+    assert desk.living() == [task.pidfd]
+
+
+def test_who_hangs_when_the_desk_is_closed_is_let_go(desk: Desk) -> None:
+    """A task does not outlive the laboratory: its line is closed, and it returns."""
+    thread, _ = begun(desk)
+
+    desk.close()
+    thread.join(LIMIT)
+
+    assert not thread.alive
+
+
+def test_a_task_that_comes_too_late_returns(desk: Desk) -> None:
+    """A task that is called when the desk is gone has nothing to hang for."""
+    task = desk.make()
+    desk.close()
+
+    task()
+
+
+def test_who_does_not_listen_hears_late(desk: Desk) -> None:
+    """For as long as nobody listened while a task ran, so late may its end have been heard."""
+    time.sleep(0.1)
+    desk.hear(0)
+    assert desk.deafness < 0.1
+
+    thread, task = begun(desk)
+    time.sleep(0.1)
+    task.tell("finish")
+    assert heard(desk) is task
+    thread.join(LIMIT)
+
+    assert desk.deafness >= 0.1
+
+
+def test_it_is_known_how_long_a_process_waited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its process waited for a processor before the task began does not count, and what it does later counts."""
+    waited = [5.0]
+    monkeypatch.setattr(desks, "run_delay", lambda pid: waited[-1])
+    thread, task = begun(desk)
+    waited.append(5.2)
+    desk.hear(0)
+    waited.append(0.0)  # it is gone
+    task.tell("finish")
+    heard(desk)
+    thread.join(LIMIT)
+
+    assert task.waited == pytest.approx(0.2)
+
+
+def test_who_is_gone_has_waited_for_nothing() -> None:
+    """A process that there is not is no error."""
+    assert run_delay(2**22 + 1) == 0

@@ -1,0 +1,1 @@
+"""Supervisors: what runs tasks with a timeout and kills those that hang, as a process pool does."""
