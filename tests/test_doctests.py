@@ -29,6 +29,7 @@ MET_BY_USERS = {
     "timersim.strategies.requests",
     "timersim.strategies.schedules",
     "timersim.strategies.search",
+    "timersim.tuning.sweeps",
 }
 """Where each must have some."""
 

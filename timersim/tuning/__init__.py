@@ -1,12 +1,25 @@
-"""Tuning: pictures of what a watchdog does."""
+"""Tuning: which timeout, which interval, and pictures of what a watchdog does.
+
+Needs what `pip install 'timersim[tuning]'` brings: pandas, scipy and matplotlib.
+"""
 
 from typing import TYPE_CHECKING
 
 from timersim.lazy import attach
+from timersim.tuning.libraries import said
 
 if TYPE_CHECKING:
     from timersim.tuning.plots import plot_lanes
+    from timersim.tuning.sweeps import SweepError, sweep
 
-__all__ = ["plot_lanes"]
+__all__ = ["SweepError", "plot_lanes", "sweep"]
 
-__getattr__, __dir__ = attach(__name__, {"plots": ("plot_lanes",)})
+_getattr, __dir__ = attach(
+    __name__,
+    {
+        "plots": ("plot_lanes",),
+        "sweeps": ("SweepError", "sweep"),
+    },
+)
+
+__getattr__ = said(_getattr)
