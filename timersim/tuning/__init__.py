@@ -9,14 +9,16 @@ from timersim.lazy import attach
 from timersim.tuning.libraries import said
 
 if TYPE_CHECKING:
+    from timersim.tuning.latency import LatencyError, ReapLatency, latency_table, reap_latency
     from timersim.tuning.plots import plot_lanes
     from timersim.tuning.sweeps import SweepError, sweep
 
-__all__ = ["SweepError", "plot_lanes", "sweep"]
+__all__ = ["LatencyError", "ReapLatency", "SweepError", "latency_table", "plot_lanes", "reap_latency", "sweep"]
 
 _getattr, __dir__ = attach(
     __name__,
     {
+        "latency": ("LatencyError", "ReapLatency", "latency_table", "reap_latency"),
         "plots": ("plot_lanes",),
         "sweeps": ("SweepError", "sweep"),
     },
