@@ -56,7 +56,7 @@ def sliced_period(max_interval: float) -> float:
     >>> sliced_period(0.25), sliced_period(1), sliced_period(10), sliced_period(2.5)
     (0.5, 2.0, 11.0, 3.0)
     """
-    piece = min(max_interval, SLICE)
+    piece = float(min(max_interval, SLICE))
     return piece * (math.floor(max_interval / piece) + 1)
 
 
