@@ -314,15 +314,22 @@ def test_a_dask_cluster_gives_the_same_frame(tmp_path: Path) -> None:
     assert_frame_equal(pd.DataFrame(there).drop(columns="index"), here)
 
 
-@pytest.mark.parametrize("library", ["pandas"])
-def test_a_missing_library_is_a_sentence(library: str) -> None:
-    """Without a library the package can be imported; to use it says what to install."""
+@pytest.mark.parametrize(
+    ("library", "use"),
+    [
+        ("pandas", "timersim.tuning.sweep"),
+        ("scipy", "timersim.tuning.choose_timeout"),
+        ("matplotlib", "timersim.tuning.plot_clocks(timersim.tuning.jumping_clocks([]))"),
+    ],
+)
+def test_a_missing_library_is_a_sentence(library: str, use: str) -> None:
+    """Without a library the package can be imported; to use what needs it says what to install."""
     program = f"""
 import sys
 sys.modules[{library!r}] = None
 import timersim.tuning
 try:
-    timersim.tuning.sweep
+    {use}
 except ModuleNotFoundError as error:
     print(error)
 """

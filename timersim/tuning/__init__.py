@@ -9,8 +9,10 @@ from timersim.lazy import attach
 from timersim.tuning.libraries import said
 
 if TYPE_CHECKING:
+    from timersim.tuning.clocks import ClockStory, jumping_clocks, plot_clocks
     from timersim.tuning.latency import LatencyError, ReapLatency, latency_table, reap_latency
-    from timersim.tuning.plots import plot_lanes
+    from timersim.tuning.plots import plot_lanes, plot_timeline
+    from timersim.tuning.plots_of_numbers import plot_heatmap, plot_latency, plot_tradeoff
     from timersim.tuning.step_times import StepTimesError
     from timersim.tuning.sweeps import SweepError, sweep
     from timersim.tuning.timeouts import (
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ClockStory",
     "FalseReaps",
     "LatencyError",
     "ReapLatency",
@@ -35,8 +38,14 @@ __all__ = [
     "choose_timeout",
     "choose_timeouts",
     "false_reap_probability",
+    "jumping_clocks",
     "latency_table",
+    "plot_clocks",
+    "plot_heatmap",
     "plot_lanes",
+    "plot_latency",
+    "plot_timeline",
+    "plot_tradeoff",
     "reap_latency",
     "sweep",
     "timeout_table",
@@ -46,8 +55,10 @@ __all__ = [
 _getattr, __dir__ = attach(
     __name__,
     {
+        "clocks": ("ClockStory", "jumping_clocks", "plot_clocks"),
         "latency": ("LatencyError", "ReapLatency", "latency_table", "reap_latency"),
-        "plots": ("plot_lanes",),
+        "plots": ("plot_lanes", "plot_timeline"),
+        "plots_of_numbers": ("plot_heatmap", "plot_latency", "plot_tradeoff"),
         "step_times": ("StepTimesError",),
         "sweeps": ("SweepError", "sweep"),
         "timeouts": (
