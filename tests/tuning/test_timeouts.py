@@ -285,6 +285,6 @@ def test_a_timeout_of_real_workers_keeps_its_budget(tmp_path: Path) -> None:
         share = float((runs.max(axis=1) > timeout.seconds).mean())
         # What the simulation itself is unsure of: how many steps of those that were not looked at were as long.
         seen = stats.binomtest(int((later > timeout.seconds).sum()), len(later)).proportion_ci(0.99)
-        low, high = (-math.expm1(number * ranks * math.log1p(-each)) for each in (seen.low, seen.high))
+        low, high = (1 - (1 - each) ** (number * ranks) for each in (seen.low, seen.high))
         assert low <= share <= high
         assert max(low, stated.low) <= min(high, stated.high), (kind, stated, share)
