@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,23 @@ def test_a_process_that_dies_is_a_sentence(tmp_path: Path) -> None:
     ):
         sweep(dying, {"timeout_s": range(400)}, executor=pool, partial=tmp_path / "file")
     assert len((tmp_path / "file").read_text().splitlines()) > 2
+
+
+def test_a_worker_of_dask_that_dies_is_a_sentence() -> None:
+    """What dask raises where a worker was killed again and again is told in the same way."""
+    from distributed import KilledWorker
+
+    class Killed(Executor):
+        """Has its workers killed."""
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            """Returns a future that has failed."""
+            future: Future[Any] = Future()
+            future.set_exception(KilledWorker("run_batch", SimpleNamespace(address="tcp://10.0.0.1:1"), 3))
+            return future
+
+    with pytest.raises(SweepError, match=r"a process of the sweep has died, after 0 cells.*give partial=FILE to go on"):
+        sweep(noisy, GRID, executor=Killed())
 
 
 def test_what_other_processes_dont_find_is_refused(processes: Executor) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 from timersim.clock import SystemClock
@@ -102,6 +102,11 @@ def batch_size(left: int, cell: float, least: float, jobs: int, largest: int) ->
         return min(left, GROWTH * largest)
     wanted = max(least, min(MOST, left * cell / (4 * jobs)))
     return max(1, min(left, GROWTH * largest, math.ceil(wanted / cell)))
+
+
+def has_died(error: BaseException) -> bool:
+    """Returns whether an error is an executor's, of which a process has died: dask's after some attempts."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
 
 
 def told(error: BaseException, done: int, partial: object) -> SweepError:

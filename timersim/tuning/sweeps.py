@@ -3,7 +3,7 @@
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import closing, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from timersim.tuning.batches import InProcess, batches, jobs_of, told
+from timersim.tuning.batches import InProcess, batches, has_died, jobs_of, told
 from timersim.tuning.cells import Plan, SweepError, Value
 from timersim.tuning.partial_file import PartialFile, name_of
 
@@ -73,7 +73,9 @@ def sweep(
                         file.append(batch)
                     done.update(batch)
                     bar.update(task, completed=len(done))
-        except BrokenExecutor as error:
+        except Exception as error:
+            if not has_died(error):
+                raise
             raise told(error, len(done), partial) from None
     return _frame(plan, done)
 
