@@ -24,7 +24,7 @@ def test_each_benchmark_measures() -> None:
     assert re.fullmatch(rf"hazards, of 2 kills a request lost, and of 2 the rest silenced: {rates}", hazards)
     measured = {
         *("timer table", "expires", "expiration to dead", "requests", "simulation", "schedule", "judging"),
-        "real processes",
+        *("real processes", "sweep"),
     }
     assert {line.partition(",")[0] for line in lines} == measured
     assert all(re.search(r" \d+\.\d\dx \(", line) for line in lines), done.stdout

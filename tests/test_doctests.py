@@ -29,6 +29,10 @@ MET_BY_USERS = {
     "timersim.strategies.requests",
     "timersim.strategies.schedules",
     "timersim.strategies.search",
+    "timersim.tuning.latency",
+    "timersim.tuning.plots",
+    "timersim.tuning.sweeps",
+    "timersim.tuning.timeouts",
 }
 """Where each must have some."""
 

@@ -9,7 +9,18 @@ import pytest
 
 from timersim.lazy import attach
 
-HEAVY = ["pytest", "hypothesis", "freezegun", "psutil", "multiprocessing", "greenlet", "torch", "matplotlib"]
+HEAVY = [
+    "pytest",
+    "hypothesis",
+    "freezegun",
+    "psutil",
+    "multiprocessing",
+    "greenlet",
+    "torch",
+    "matplotlib",
+    "numpy",
+    "pandas",
+]
 
 
 @pytest.fixture
@@ -90,7 +101,8 @@ def loaded_by(statement: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "package", ["timersim", "timersim.lab", "timersim.backends", "timersim.fakes", "timersim.strategies"]
+    "package",
+    ["timersim", "timersim.lab", "timersim.backends", "timersim.fakes", "timersim.strategies", "timersim.tuning"],
 )
 def test_to_import_a_package_costs_next_to_nothing(package: str) -> None:
     """An import of timersim, or of one of its packages, loads nothing heavy: it happens in everybody's test runs."""

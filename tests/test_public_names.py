@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-PACKAGES = ["timersim", "timersim.lab", "timersim.backends", "timersim.fakes", "timersim.strategies"]
+PACKAGES = ["timersim", "timersim.lab", "timersim.backends", "timersim.fakes", "timersim.strategies", "timersim.tuning"]
 
 NAMES = [(package, name) for package in PACKAGES for name in import_module(package).__all__]
 
