@@ -29,6 +29,7 @@ MET_BY_USERS = {
     "timersim.strategies.requests",
     "timersim.strategies.schedules",
     "timersim.strategies.search",
+    "timersim.tuning.example_steps",
     "timersim.tuning.latency",
     "timersim.tuning.plots",
     "timersim.tuning.sweeps",

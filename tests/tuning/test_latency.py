@@ -8,7 +8,7 @@ import pytest
 
 from timersim import MemoryTimerServer
 from timersim.backends import no_leftovers
-from timersim.tuning import LatencyError, latency_table, reap_latency
+from timersim.tuning import LatencyError, detection_time, latency_table, reap_latency
 from timersim.tuning.simulated_latency import PERIODS, Kind, sliced_period
 
 SAMPLES = 1000
@@ -196,3 +196,12 @@ def test_what_cant_be_had_is_a_sentence(wrong: dict[str, Any], message: str) -> 
     """Each wrong argument is named with its value."""
     with pytest.raises(LatencyError, match=message):
         reap_latency(**wrong)
+
+
+def test_a_hung_worker_holds_the_others_up_for_its_timeout_and_the_lateness() -> None:
+    """The detection time of an experiment is the timeout, and on top of it what the reap is late by."""
+    late = reap_latency("polling", max_interval=60, samples=200, seed=4).lateness_s
+    found = detection_time(timeout_s=30, max_interval_s=60, seed=4)
+
+    assert found == {"detection_s": 30 + late.mean(), "worst_detection_s": 30 + late.max()}
+    assert 30 < found["detection_s"] < found["worst_detection_s"] <= 90

@@ -18,6 +18,7 @@ from timersim.tuning import (
     UncertainTimeoutWarning,
     choose_timeout,
     choose_timeouts,
+    example_step_times,
     false_reap_probability,
     timeout_table,
     timeout_tradeoff,
@@ -288,3 +289,13 @@ def test_a_timeout_of_real_workers_keeps_its_budget(tmp_path: Path) -> None:
         low, high = (1 - (1 - each) ** (number * ranks) for each in (seen.low, seen.high))
         assert low <= share <= high
         assert max(low, stated.low) <= min(high, stated.high), (kind, stated, share)
+
+
+def test_the_example_is_the_same_for_the_same_seed() -> None:
+    """The step times that come with timersim have their kinds, in numbers as asked for."""
+    frame = example_step_times(train=500, checkpoint=10, warm_up=3, seed=5)
+
+    assert frame["kind"].tolist() == ["warm-up"] * 3 + ["train"] * 500 + ["checkpoint"] * 10
+    assert frame.equals(example_step_times(train=500, checkpoint=10, warm_up=3, seed=5))
+    assert not frame.equals(example_step_times(train=500, checkpoint=10, warm_up=3, seed=6))
+    assert frame["step_s"].min() > 0

@@ -10,7 +10,8 @@ from timersim.tuning.libraries import said
 
 if TYPE_CHECKING:
     from timersim.tuning.clocks import ClockStory, jumping_clocks, plot_clocks
-    from timersim.tuning.latency import LatencyError, ReapLatency, latency_table, reap_latency
+    from timersim.tuning.example_steps import example_step_times
+    from timersim.tuning.latency import LatencyError, ReapLatency, detection_time, latency_table, reap_latency
     from timersim.tuning.plots import plot_lanes, plot_timeline
     from timersim.tuning.plots_of_numbers import plot_heatmap, plot_latency, plot_tradeoff
     from timersim.tuning.step_times import StepTimesError
@@ -37,6 +38,8 @@ __all__ = [
     "UncertainTimeoutWarning",
     "choose_timeout",
     "choose_timeouts",
+    "detection_time",
+    "example_step_times",
     "false_reap_probability",
     "jumping_clocks",
     "latency_table",
@@ -56,7 +59,8 @@ _getattr, __dir__ = attach(
     __name__,
     {
         "clocks": ("ClockStory", "jumping_clocks", "plot_clocks"),
-        "latency": ("LatencyError", "ReapLatency", "latency_table", "reap_latency"),
+        "example_steps": ("example_step_times",),
+        "latency": ("LatencyError", "ReapLatency", "detection_time", "latency_table", "reap_latency"),
         "plots": ("plot_lanes", "plot_timeline"),
         "plots_of_numbers": ("plot_heatmap", "plot_latency", "plot_tradeoff"),
         "step_times": ("StepTimesError",),

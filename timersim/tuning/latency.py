@@ -98,6 +98,23 @@ def reap_latency(
     return ReapLatency(name, how, max_interval, bound, pd.DataFrame(rows, columns=["sample", "reap", "lateness_s"]))
 
 
+def detection_time(
+    timeout_s: float, max_interval_s: float, seed: int = 0, server: Kind = "polling", samples: int = 200
+) -> dict[str, float]:
+    """Returns how long a hung worker holds the others up, from the beginning of its step: an experiment for `sweep`.
+
+    In seconds, on average and at worst over so many simulated hangs, with a timeout and a server's `max_interval`.
+
+    >>> detection_time(timeout_s=30, max_interval_s=60, server="timersim")
+    {'detection_s': 30.0, 'worst_detection_s': 30.0}
+    """
+    lateness = reap_latency(server, max_interval=max_interval_s, samples=samples, seed=seed).lateness_s
+    return {
+        "detection_s": timeout_s + float(lateness.mean()),
+        "worst_detection_s": timeout_s + float(lateness[-1]),
+    }
+
+
 def latency_table(latencies: Sequence[ReapLatency]) -> pd.DataFrame:
     """Returns a row for each latency: the mean, some quantiles, the worst, and the bound, all in seconds.
 

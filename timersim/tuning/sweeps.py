@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import closing, nullcontext
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def sweep(
     `ProcessPoolExecutor()`, or a dask cluster's `Client(…).get_executor(pure=False)`; cells are put together so that a
     dispatch takes at least 20 ms, on dask half a second. `jobs` is how many batches it does at once, where it can't be
     asked. With `partial`, a file, what is done is appended to it, and the same call goes on from there.
-    `progress` draws a bar on standard error, where that is a terminal, or in a notebook.
+    `progress` draws a bar on standard error, where that is a terminal, or in a notebook that has
+    ipywidgets.
 
     Raises SweepError for what is no sweep, for a file of another one, and where a process dies. What the experiment
     raises goes through, with a note of the cell.
@@ -94,8 +96,8 @@ def _frame(plan: Plan, done: Mapping[int, Mapping[str, Value]]) -> pd.DataFrame:
 def _bar(*, shown: bool) -> Progress:
     console = Console(file=sys.stderr)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    hidden = not shown or not (console.is_terminal or console.is_jupyter)
-    return Progress(*columns, console=console, transient=True, disable=hidden)
+    is_seen = find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=not (shown and is_seen))
 
 
 def _refuse_what_others_cant_find(experiment: Callable[..., Any]) -> None:
