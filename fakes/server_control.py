@@ -2,13 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
+
+from greenlet import GreenletExit
 
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.servers import Server
 from timersim.fakes.tasks import Call, TaskGroup
 from timersim.lab.record import (
+    Attempted,
     Instant,
     Left,
     Recorder,
@@ -74,8 +77,27 @@ class ServerControl:
         """Kills the server: nothing of it unwinds, and its timers are forgotten."""
         if self._server is None:
             return
+        group = self._group
+        self._forget()
+        self._clock.kill(group, mute=True)
+
+    def end_itself(self) -> NoReturn:
+        """Ends the server by a signal that it sent to its own process, in the task that sent it.
+
+        Who was reaped at the same instant is why; without one the watching has ended by mistake.
+        """
+        now = self._recorder.now()
+        if not any(event.outcome == "reaped" for event in self._recorder.at(now) if isinstance(event, Attempted)):
+            self._recorder.add(ServerFailed, "it ended its own process, and had reaped nobody")
+        group = self._group
+        self._forget()
+        self._clock.call_later(0, lambda: self._clock.kill(group, mute=True))
+        group.muted = True
+        raise GreenletExit
+
+    def _forget(self) -> None:
+        """Records that the server has gone, with all that it knew and was told."""
         self._recorder.add(ServerCrashed)
-        self._clock.kill(self._group, mute=True)
         self._group = TaskGroup("server", self._on_error)
         self._server = None
         self._is_stopped = True
@@ -138,7 +160,7 @@ class ServerControl:
 
     def _on_error(self, task: object, error: BaseException) -> None:
         self._has_failed = True
-        self._recorder.add(ServerFailed, f"{type(error).__name__}: {error}")
+        self._recorder.add(ServerFailed, f"{type(error).__name__}: {_without_paths(error)}")
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
@@ -167,6 +189,11 @@ class ServerControl:
         self._recorder.add(ServerStopping)
         self._server.stop()
         self._recorder.add(ServerStopped)
+
+
+def _without_paths(error: BaseException) -> str:
+    """Returns what an error says, less the path of a file, which differs from run to run."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def is_watching(server: Any) -> bool:

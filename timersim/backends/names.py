@@ -15,7 +15,10 @@ from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
-EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "socket": 200, "torch-local": 200}
+EXAMPLES = {
+    **{"memory": 1000, "local": 200, "file": 200, "socket": 200},
+    **{"torch-local": 200, "torch-file": 200, "torch-local-memory": 1000, "torch-file-memory": 1000},
+}
 """Every backend, with the number of schedules of a run by default."""
 
 DEFAULTS = ("memory", "local", "file", "socket")
@@ -49,9 +52,7 @@ def make_backend(
     if name.startswith("torch-") and (server, without) != (None, None):
         raise BackendError(f"{name} runs torch's own server; it takes no other, and none can be left out of it")
     if name.startswith("torch-"):
-        from timersim.backends.torch import TorchBackend
-
-        return TorchBackend("local", pin=pin, **options)
+        return _torch_backend(name, pin=pin, **options)
     maker = None if server is None else load_server(server)
     if isinstance(maker, Backend):
         if name not in {"memory", maker.name}:
@@ -178,6 +179,15 @@ def _timersim_backend(name: Any, maker: Any, *, pin: bool, **options: Any) -> Ba
     from timersim.backends.process import ProcessBackend
 
     return ProcessBackend(name, server=maker, pin=pin, **options)
+
+
+def _torch_backend(name: str, *, pin: bool, **options: Any) -> Backend:
+    from timersim.backends.torch import SimulatedTorchBackend, TorchBackend, TorchTransport
+
+    transport: TorchTransport = "local" if name.startswith("torch-local") else "file"
+    if name.endswith("-memory"):
+        return SimulatedTorchBackend(transport, **options)
+    return TorchBackend(transport, pin=pin, **options)
 
 
 def _own_server(name: str) -> type[TableTimerServer]:

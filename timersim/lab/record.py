@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -280,6 +280,13 @@ class Recorder:
     def incarnation(self, worker: int) -> int:
         """Returns the number of the worker's latest life, from 0; -1 where it has not lived."""
         return self._incarnations.get(worker, -1)
+
+    def at(self, instant: Instant) -> Iterator[Event]:
+        """Yields what was recorded last, back to an instant."""
+        for event in reversed(self.events):
+            if event.at < instant:
+                return
+            yield event
 
     def started(self, worker: int, bears: tuple[int, int] | None = None) -> None:
         self._incarnations[worker] = incarnation = self._incarnations.get(worker, -1) + 1
