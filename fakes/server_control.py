@@ -52,6 +52,8 @@ class ServerControl:
         self._resume: Call | None = None
         self._pauses: dict[str, deque[int]] = {}
         self._let_go: tuple[Instant, str] | None = None
+        self.gone: Callable[[], None] = lambda: None
+        """Is called when the server has gone, with what it had read and not registered."""
 
     @property
     def is_down(self) -> bool:
@@ -84,10 +86,9 @@ class ServerControl:
     def end_itself(self) -> NoReturn:
         """Ends the server by a signal that it sent to its own process, in the task that sent it.
 
-        Who was reaped at the same instant is why; without one the watching has ended by mistake.
+        Who was reaped in the same pass is why; where nobody was, the watching has ended by mistake.
         """
-        now = self._recorder.now()
-        if not any(event.outcome == "reaped" for event in self._recorder.at(now) if isinstance(event, Attempted)):
+        if not any(event.outcome == "reaped" for event in self._recorder.of_this_pass() if isinstance(event, Attempted)):
             self._recorder.add(ServerFailed, "it ended its own process, and had reaped nobody")
         group = self._group
         self._forget()
@@ -98,6 +99,7 @@ class ServerControl:
     def _forget(self) -> None:
         """Records that the server has gone, with all that it knew and was told."""
         self._recorder.add(ServerCrashed)
+        self.gone()
         self._group = TaskGroup("server", self._on_error)
         self._server = None
         self._is_stopped = True

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from greenlet import GreenletExit
+
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.run_kernel import RunKernel
 from timersim.fakes.run_workers import HARMLESS_SIGNALS, RunWorkers
@@ -120,6 +122,8 @@ class VirtualRun(World):
 
     def _signal(self, pid: int, number: int) -> None:
         """Does what the server's `os.kill` does; one that means its own process ends the server."""
+        if self.clock.is_muted:
+            raise GreenletExit  # its process was killed at this instant
         self.workers.kill(pid, number)
         if pid == os.getpid() and number not in HARMLESS_SIGNALS:
             self.server.end_itself()

@@ -23,6 +23,7 @@ class FifoRun(SimulatedRun):
         self._numbers: dict[int, tuple[int, Any]] = {}
         arguments = {"file_path": path, "run_id": "timersim", "max_interval": max_interval}
         super().__init__(max_interval, "fifo", arguments=arguments)
+        self.server.gone = self._sent.clear
 
     def untie(self) -> None:
         """Gives back what workers that stall have open."""
