@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +40,7 @@ def fifo_open(clock: VirtualClock) -> Callable[..., Any]:
 
     def open_(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if not _is_fifo_to_read(file, mode):
-            return builtins.open(file, mode, *arguments, **options)  # noqa: SIM115 - the caller's to close
+            return builtins.open(file, mode, *arguments, **options)  # noqa: PTH123 - it stands in for it
         raw = _VirtualReader(clock, os.open(file, os.O_RDONLY | os.O_NONBLOCK))
         try:
             clock.wait_readable([raw.fileno()], math.inf)
@@ -54,7 +55,7 @@ def fifo_open(clock: VirtualClock) -> Callable[..., Any]:
 
 def _is_fifo_to_read(file: Any, mode: str) -> bool:
     try:
-        return set(mode) <= set("rbt") and stat.S_ISFIFO(os.stat(file).st_mode)
+        return set(mode) <= set("rbt") and stat.S_ISFIFO(Path(file).stat().st_mode)
     except (OSError, TypeError, ValueError):
         return False
 

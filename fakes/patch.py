@@ -25,9 +25,9 @@ Kill = Callable[[int, int], None]
 def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator[None]:
     """Until the end of the block, the named modules see `clock`, tasks for threads, and `kill` for `os.kill`.
 
-    Where they `open` a FIFO to read it they wait on the clock. Only what these modules hold changes, whatever it is called there: `import time as t`, `from time import sleep` and
-    `def f(now=time.time)` are found. A subclass of Thread, which is
-    bound to real time, raises PatchError when one is made.
+    Where they `open` a FIFO to read it they wait on the clock. Only what these modules hold changes, whatever it is
+    called there: `import time as t`, `from time import sleep` and `def f(now=time.time)` are found. A subclass of
+    Thread, which is bound to real time, raises PatchError when one is made.
 
     >>> import types, sys
     >>> module = sys.modules["stranger"] = types.ModuleType("stranger")

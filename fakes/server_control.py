@@ -88,7 +88,9 @@ class ServerControl:
 
         Who was reaped in the same pass is why; where nobody was, the watching has ended by mistake.
         """
-        if not any(event.outcome == "reaped" for event in self._recorder.of_this_pass() if isinstance(event, Attempted)):
+        if not any(
+            event.outcome == "reaped" for event in self._recorder.of_this_pass() if isinstance(event, Attempted)
+        ):
             self._recorder.add(ServerFailed, "it ended its own process, and had reaped nobody")
         group = self._group
         self._forget()

@@ -41,9 +41,7 @@ class SimulatedRun(VirtualRun):
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock, self)
         queue = self._new_queue(clock, wire)
-        super().__init__(
-            max_interval, clock, queue=queue, arguments=arguments, end=self._reaper, leaves_zombies=True
-        )
+        super().__init__(max_interval, clock, queue=queue, arguments=arguments, end=self._reaper, leaves_zombies=True)
         self._queue = queue
         self._wire = wire
         self._connections: dict[int, _SimulatedConnection] = {}

@@ -1,8 +1,10 @@
 """The search for causes: what breaks without any fault, and then with one kind of fault at a time."""
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from timersim.clock import SystemClock
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import InvariantViolation
 from timersim.lab.operations import (
@@ -11,6 +13,7 @@ from timersim.lab.operations import (
     Acquire,
     CrashServer,
     Exit,
+    Fault,
     Operation,
     Pause,
     Release,
@@ -76,13 +79,16 @@ def causes(backend: Backend) -> list[Cause]:
     >>> [cause.name for cause in causes(SimulatedBackend())][:4]
     ['', 'StopServer and StartServer', 'PauseServer', 'Crash']
     """
-    faults = [
-        kind
-        for kind in EVERYTHING
-        if kind.fault and kind in backend.operations and (kind in PLAIN or kind.__name__ in backend.contract.survives)
-    ]
+    survives = backend.contract.survives
+    drawn = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
+    faults = [kind for kind in drawn if issubclass(kind, Fault) and kind in backend.operations]
     alone = [Cause((kind,)) for kind in faults]
-    return [Cause(), Cause((StopServer, StartServer)), *alone, *(Cause((kind, StopServer), of_each=True) for kind in faults)]
+    return [
+        Cause(),
+        Cause((StopServer, StartServer)),
+        *alone,
+        *(Cause((kind, StopServer), of_each=True) for kind in faults),
+    ]
 
 
 def find_causes(
@@ -100,6 +106,8 @@ def find_causes(
     """
     report = empty_report(backend, seed)
     report.reachable = []
+    clock = SystemClock()
+    began = clock.monotonic()
     told: set[str] = set()
     found: set[str] = set()
     with unheard():
@@ -111,6 +119,7 @@ def find_causes(
                 found.update(finding.invariants)
             if not cause.kinds:
                 told.update(found)
+    report.seconds = clock.monotonic() - began
     report.findings.sort(key=_order)
     report.known.sort(key=_order)
     return report
@@ -131,7 +140,7 @@ class _Caught:
 
 
 def _findings(
-    backend: Backend, cause: Cause, report: Report, max_examples: int, progress: Progress, *, told: Set[str]
+    backend: Backend, cause: Cause, report: Report, max_examples: int, progress: Progress, *, told: AbstractSet[str]
 ) -> Iterator[tuple[Finding, bool]]:
     caught: dict[str, _Caught] = {}
     vocabulary = Vocabulary(

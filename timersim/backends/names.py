@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -16,10 +17,19 @@ from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
 EXAMPLES = {
-    **{"memory": 1000, "local": 200, "file": 200, "socket": 200},
-    **{"torch-local": 200, "torch-file": 200, "torch-local-memory": 1000, "torch-file-memory": 1000},
+    "memory": 1000,
+    "local": 200,
+    "file": 200,
+    "socket": 200,
+    "torch-local": 200,
+    "torch-file": 200,
+    "torch-local-memory": 1000,
+    "torch-file-memory": 1000,
 }
 """Every backend, with the number of schedules of a run by default."""
+
+REAL = {"memory": "local", "torch-local-memory": "torch-local", "torch-file-memory": "torch-file"}
+"""For simulated workers the backend that has the same on real ones."""
 
 DEFAULTS = ("memory", "local", "file", "socket")
 """The backends that are checked without a choice: timersim's own."""
@@ -30,6 +40,17 @@ REAL_TIME = ("local", "file", "socket")
 
 class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
+
+
+def with_all_faults(backend: Backend) -> Backend:
+    """Returns the backend with a contract by which a search draws every fault that it can carry out.
+
+    >>> "Stall" in with_all_faults(make_backend("memory")).contract.survives
+    True
+    """
+    names = frozenset(kind.__name__ for kind in backend.operations)
+    backend.contract = replace(backend.contract, survives=names | backend.contract.survives)
+    return backend
 
 
 def make_backend(

@@ -4,7 +4,8 @@ import logging
 import math
 import pickle
 import queue
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from typing import Any, Literal
 from timersim.backends.private_path import PrivatePath
 from timersim.backends.process import ProcessBackend
 from timersim.backends.runs.fifo_run import FifoRun
+from timersim.backends.wires.local_wire import HAZARDS
+from timersim.backends.wires.wire import SURVIVED, Line
 from timersim.fakes.backend import SimulatedBackend
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import World
@@ -35,8 +38,11 @@ NEVER: dict[str, frozenset[type[Operation]]] = {
 """The faults to which they can't be subjected: a queue or a FIFO loses, doubles and reorders nothing, a client of the
 FIFO has written when its call returns, and the kernel's `kill` does not wait for a death."""
 
-DOCUMENTED = {"right-set": "once it has reaped somebody it ends its own process with the same signal"}
-"""What torch's FileTimerServer does on purpose, and logs."""
+EXEMPT = {
+    "local": HAZARDS,
+    "file": {"right-set": "once it has reaped somebody it ends its own process with the same signal, and logs that"},
+}
+"""What their wires can't keep, or what they do on purpose."""
 
 
 class MissingTorchError(ImportError):
@@ -49,7 +55,8 @@ class TorchBackend(ProcessBackend):
     In its modules `time`, `threading`, `queue`, `os.kill` and `open` are ours for the length of a run, and nothing else
     is touched. Its workers send by timersim's client, which writes what torch's does. It is held to its interval: a
     worker is reaped at the latest `max_interval` after its expiration, over the FIFO a nap of up to a second later.
-    With `survives` a search draws these faults, too. Raises MissingTorchError where torch is not installed.
+    `survives` are the faults that a search draws besides the plain ones. Raises MissingTorchError where torch is not
+    installed.
     """
 
     def __init__(
@@ -57,7 +64,7 @@ class TorchBackend(ProcessBackend):
         transport: TorchTransport = "local",
         *,
         max_interval: int = MAX_INTERVAL,
-        survives: Set[str] = frozenset(),
+        survives: AbstractSet[str] = SURVIVED,
         pin: bool = False,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
@@ -73,7 +80,6 @@ class TorchBackend(ProcessBackend):
             name=name,
             spec=spec or spec_of(name, None, None, contract=None, max_interval=max_interval, patch=None),
         )
-
 
     @contextmanager
     def open(self) -> Iterator[World]:
@@ -92,7 +98,7 @@ class SimulatedTorchBackend(SimulatedBackend):
         transport: TorchTransport = "local",
         *,
         max_interval: int = MAX_INTERVAL,
-        survives: Set[str] = frozenset(),
+        survives: AbstractSet[str] = SURVIVED,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
         name = f"torch-{transport}-memory"
@@ -106,16 +112,18 @@ class SimulatedTorchBackend(SimulatedBackend):
             spec=spec or spec_of(name, None, None, contract=None, max_interval=max_interval, patch=None),
         )
         self.operations = frozenset(OPERATIONS.values()) - NEVER[transport]
-        self._place = PrivatePath("fifo") if transport == "file" else None
-        if self._place is not None:
-            self.sending = ("buffered", "flushed")
+        self._has_fifo = transport == "file"
+        self._place: PrivatePath | None = None
+        if self._has_fifo:
+            self.sending = Line.sending
 
     @contextmanager
     def open(self) -> Iterator[World]:
-        if self._place is None:
+        if not self._has_fifo:
             with unheard(), super().open() as world:
                 yield world
             return
+        self._place = self._place or PrivatePath("fifo")
         run = FifoRun(self.max_interval, self._place.path)
         try:
             with unheard(), run.running(self.server, self._patch):
@@ -126,18 +134,18 @@ class SimulatedTorchBackend(SimulatedBackend):
     def close(self) -> None:
         if self._place is not None:
             self._place.close()
-            self._place = PrivatePath("fifo")
+            self._place = None
 
 
-def contract_of(transport: TorchTransport, max_interval: int, survives: Set[str] = frozenset()) -> Contract:
+def contract_of(transport: TorchTransport, max_interval: int, survives: AbstractSet[str] = SURVIVED) -> Contract:
     """Returns what torch's servers promise: to look at their timers once in an interval, by the wall clock."""
-    if transport == "local":
-        return Contract(
-            clock="wall", reap_within=max_interval, retry_within=max_interval, survives=frozenset(survives)
-        )
-    within = max_interval + min(max_interval, 1)
+    within = max_interval + (0 if transport == "local" else min(max_interval, 1))
     return Contract(
-        clock="wall", reap_within=within, retry_within=within, survives=frozenset(survives), exempt=DOCUMENTED
+        clock="wall",
+        reap_within=within,
+        retry_within=within,
+        survives=frozenset(survives),
+        exempt=EXEMPT[transport],
     )
 
 
