@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from timersim.clock import SystemClock
 from timersim.lab.experiment import Backend, run
@@ -33,7 +33,7 @@ from timersim.strategies.tally import size
 WITHOUT = (Acquire, Release, Exit, Start)
 """What workers do that are well."""
 
-WITHOUT_FAULT = 5
+WITHOUT_FAULT = 10
 """How many times as many schedules are drawn without a fault as with each: what healthy workers suffer comes first."""
 
 Kinds = tuple[type[Operation], ...]
@@ -143,12 +143,11 @@ def _findings(
     backend: Backend, cause: Cause, report: Report, max_examples: int, progress: Progress, *, told: AbstractSet[str]
 ) -> Iterator[tuple[Finding, bool]]:
     caught: dict[str, _Caught] = {}
-    vocabulary = Vocabulary(
-        tuple(kind for kind in EVERYTHING if kind in cause.drawn and kind in backend.operations),
-        sending=backend.sending,
-    )
+    kinds = tuple(kind for kind in EVERYTHING if kind in cause.drawn and kind in backend.operations)
+    large = Vocabulary(kinds, sending=backend.sending)
+    small = replace(large, max_workers=2, max_scopes=1, max_size=4)  # with fewer ways to miss a narrow window
     for number in range(max_examples * (1 if cause.kinds else WITHOUT_FAULT)):
-        schedule = seeded_schedule(report.seed, number, vocabulary)
+        schedule = seeded_schedule(report.seed, number, small if number % 2 and not cause.kinds else large)
         trace = run(schedule, backend)
         report.count(trace, is_real=backend.is_real)
         for violation in _all(trace):

@@ -54,7 +54,7 @@ BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
 FORMATS = (".png", ".svg")
 
-CAUSES = 8
+CAUSES = 5
 """For a page of findings this part of the usual schedules is run for each cause."""
 
 Find = Callable[..., Report]

@@ -156,8 +156,8 @@ def page_lines(
     found = entries(reports, see)
     yield from ("# Findings", "")
     yield "What `timersim check` has found, without a fault and with one kind of fault at a time, shrunk to the"
-    yield "smallest schedule. This page is generated; only the sentences after *Promised* and *Documented* are reviewed by hand."
-    yield "It is made by"
+    yield "smallest schedule. This page is generated; only the sentences after *Promised* and *Documented* are reviewed"
+    yield "by hand."
     yield from ("", "```console", f"$ {command}", "```", "")
     yield f"{', '.join(software_of(backends))}; seed {reports[0].seed}."
     yield from ("", "| backend | schedules | operations | contract |", "|---|---|---|---|")
