@@ -192,8 +192,12 @@ def _shrunk(name: str, caught: _Caught, cause: Cause, backend: Backend) -> Sched
 def _merged(
     shrunk: dict[str, Schedule], caught: dict[str, _Caught], cause: Cause, backend: Backend
 ) -> Iterator[tuple[Finding, bool]]:
-    """Yields a finding for each schedule; what a schedule no larger breaks as well is none of its own."""
+    """Yields a finding for each schedule; what a schedule no larger breaks as well is none of its own.
+
+    Nor is a situation in which something general is broken that is broken without it.
+    """
     told: set[str] = set()
+    general: set[str] = set()
     for name, schedule in sorted(shrunk.items(), key=lambda item: (size(item[1]), item[0])):
         if name in told:
             continue
@@ -202,7 +206,12 @@ def _merged(
         mine = [v for v in mine if (v in trace.known) == any(k.invariant.id == name for k in trace.known)]
         mine = sorted(mine, key=lambda violation: violation.invariant.is_general)
         names = [violation.invariant.id for violation in mine]
+        news = [violation.invariant for violation in mine if violation.invariant.id not in told]
         told.update(names)
+        here = {violation.invariant.id for violation in mine if violation.invariant.is_general}
+        if here and here <= general and all(invariant.situation is not None for invariant in news):
+            continue
+        general |= here
         start = caught[name]
         finding = Finding(names, schedule, start.after, len(start.schedule), mine[0])
         yield finding, mine[0] in trace.known

@@ -181,7 +181,7 @@ def _story(entry: Entry) -> Iterator[str]:
     assert finding.violation is not None  # as `entries` has seen to
     yield from ("", f"## {_title(entry)}", "")
     yield f"{_sentence(finding)}."
-    yield from ("", f"- *Promised*: {entry.promise.sentence}")
+    yield from ("", f"- *{'Documented' if entry.promise.is_documented else 'Promised'}*: {entry.promise.sentence}")
     yield f"- *Breaks*: {', '.join(finding.invariants)}; fault needed: {_faults(finding)}; {seen}."
     yield f"- *Found* after {plural(finding.examples, 'schedule')}, in one of {plural(finding.found_at, 'operation')}."
     yield from ("", "```text", repr(finding.schedule), "", *finding.violation.timeline.splitlines(), "```")

@@ -58,7 +58,7 @@ def world(tmp_path: Path) -> Iterator[FileWorld]:
     """Yields a world in which torch's server has virtual time."""
     clock = VirtualClock(START)
     world = FileWorld(clock, str(tmp_path / "fifo"))
-    with unheard(), patched(MODULES["file"], clock, world.kill):  # type: ignore[arg-type]  # it takes any pid
+    with unheard(), patched(MODULES["file"], clock, world.kill):
         yield world
     clock.close()
 
