@@ -39,8 +39,9 @@ def test_a_reader_waits_for_its_first_writer_then_for_each_line(clock: VirtualCl
     def read() -> None:
         with fifo_open(clock)(path) as file:
             seen.append((clock.time(), "opened"))
-            for _ in range(3):
-                seen.append((clock.time(), file.readline()))
+            while line := file.readline():
+                seen.append((clock.time(), line))
+            seen.append((clock.time(), "at its end"))
 
     task = clock.spawn(read, name="reader")
     clock.advance(5)
@@ -53,7 +54,7 @@ def test_a_reader_waits_for_its_first_writer_then_for_each_line(clock: VirtualCl
     clock.advance(0)
 
     at = 1_000_005
-    assert seen == [(at, "opened"), (at, "one\n"), (at + 5, "two\n"), (at + 10, "")]
+    assert seen == [(at, "opened"), (at, "one\n"), (at + 5, "two\n"), (at + 10, "at its end")]
     assert not task.alive
 
 
