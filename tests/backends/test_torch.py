@@ -1,6 +1,7 @@
 """torch's own server in the laboratory."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,7 @@ def test_what_arrives_in_the_last_nap_waits_for_the_end_of_the_next_pass(either:
         ([Stall(1, 600), Release(1, "s0"), Acquire(0, "s0", after=0)], "no-head-of-line"),
         ([Release(0, "s0"), StepWall(-600), Acquire(0, "s0", after=0)], "reaped-in-time"),
         ([StopServer(), StartServer(), Acquire(0, "s0", after=0)], "restart-guards"),
+        ([Acquire(0, "s0", after=12), Stall(1, 14), Release(1, "s0"), StopServer(gap=2)], "silent-after-stop"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -212,3 +214,15 @@ def test_torchs_modules_are_themselves_after_a_run_over_a_fifo(over_fifo: TorchB
     assert (file_based_local_timer.time, file_based_local_timer.os) == (time, os)
     assert "open" not in vars(file_based_local_timer)
     assert not file_based_local_timer.logger.disabled
+
+
+@pytest.mark.parametrize(("by", "breaks"), [(60, "no-early-reap"), (-60, "reaped-in-time")])
+@pytest.mark.parametrize("transport", ["local", "file"])
+def test_by_the_monotonic_clock_a_step_moves_torchs_timers(transport: str, by: int, breaks: str) -> None:
+    """What its contract concedes: "expires in `after` seconds from now" holds until the wall clock steps."""
+    backend = SimulatedTorchBackend(transport)  # type: ignore[arg-type]  # one of the two
+    backend.contract = replace(backend.contract, clock="monotonic")
+    trace = run(Schedule([Acquire(0, "s0", after=30), StepWall(by, gap=1)]), backend)
+    backend.close()
+
+    assert {breaks, "wall-steps-do-not-matter"} <= broken(trace)
