@@ -68,9 +68,12 @@ class SimulatedBackend(Backend):
 
     @contextmanager
     def open(self) -> Iterator[World]:
-        world = SimulatedRun(self.max_interval, self._wire)
+        world = self._new_run()
         with world.running(self.server, self._patch):
             yield world
+
+    def _new_run(self) -> SimulatedRun:
+        return SimulatedRun(self.max_interval, self._wire)
 
 
 ALL = frozenset(OPERATIONS)

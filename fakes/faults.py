@@ -12,8 +12,9 @@ from timersim.fakes.clock import VirtualClock
 from timersim.lab.operations import Corruption, SendingPoint
 from timersim.memory_timer import MemoryRequestQueue
 
-WireKind = Literal["shared", "sequenced"]
-"""By one pipe with one lock for all, as `multiprocessing.Queue` has it, or on connections of the workers' own."""
+WireKind = Literal["shared", "sequenced", "fifo"]
+"""By one pipe with one lock for all, as `multiprocessing.Queue` has it, on connections of the workers' own, or lines
+of a FIFO, each written whole by whoever has it open then."""
 
 _NOBODY, _DEAD = object(), object()
 """Who holds the lock: nobody, or somebody who has ended and will not give it back."""
@@ -69,7 +70,8 @@ class FaultyRequestQueue(MemoryRequestQueue):
     A request is put, lies in the buffer of its worker, is written under the lock that all workers share, and can then
     be read: all at one instant, unless a fault is injected. The verbs that end in `_next` meddle with the next request
     that is put, of any worker or of `worker_id`; several of them meddle with the same one. On a "sequenced" wire each
-    worker has a connection of its own: there is no lock to hold, and what was put is not lost with its process.
+    worker has a connection of its own: there is no lock to hold, and what was put is not lost with its process. On a
+    "fifo" there is no lock either, and who stalls or is killed before the write has written nothing.
 
     >>> queue = FaultyRequestQueue(VirtualClock())
     >>> queue.delay_next(60)
@@ -84,12 +86,14 @@ class FaultyRequestQueue(MemoryRequestQueue):
     def __init__(self, clock: VirtualClock, *, wire: WireKind = "shared") -> None:
         super().__init__(clock=clock)
         self._has_lock = wire == "shared"
+        self._keeps_letters = wire == "sequenced"
         self._meddling: dict[Hashable, list[Callable[[_Letter], None]]] = {}
         self._buffers: dict[Any, deque[_Letter]] = {}
         self._overtaken: dict[Any, dict[_Letter, None]] = {}
         self._stopped: set[Any] = set()
         self._is_held = False
         self._losses = 0
+        self._lost = 0
         self._serials = count()
         self._lock: Any = _NOBODY
 
@@ -161,6 +165,14 @@ class FaultyRequestQueue(MemoryRequestQueue):
 
         self._meddle(worker_id, end)
 
+    @property
+    def put_only(self) -> int:
+        """How many requests were put, and can't be read: those in buffers, and those that were lost with theirs.
+
+        The `qsize` of a `multiprocessing.Queue` counts them.
+        """
+        return self._lost + sum(len(letters) for letters in (*self._buffers.values(), *self._overtaken.values()))
+
     # What happens to a worker, or to all
 
     def hold(self) -> None:
@@ -194,7 +206,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
         """
         self._stopped.discard(worker_id)
         self._meddling.pop(worker_id, None)
-        if not self._has_lock:
+        if self._keeps_letters:
             return
         if self._lock == worker_id:
             self._lock = _DEAD
@@ -203,6 +215,7 @@ class FaultyRequestQueue(MemoryRequestQueue):
             if flush and self._lock is _NOBODY:
                 self._deliver(letter)
             else:
+                self._lost += 1
                 self.on_fault("lost", letter.request, 0.0)
 
     def lose_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Bending somebody else's modules to our time: their names `time`, `threading`, `queue` and `os.kill` become ours."""
+"""Bending somebody else's modules to our time: their `time`, `threading`, `queue`, `os.kill` and `open` become ours."""
 
 import os
 import queue
@@ -13,6 +13,7 @@ from types import BuiltinMethodType, CellType, FunctionType, ModuleType
 from typing import Any
 
 from timersim.fakes.clock import VirtualClock
+from timersim.fakes.fifo_open import opened_on
 from timersim.fakes.loops import refuse_inside_a_loop
 from timersim.fakes.readings import Readings
 from timersim.fakes.threads import VirtualQueues, VirtualThreading
@@ -24,9 +25,9 @@ Kill = Callable[[int, int], None]
 def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator[None]:
     """Until the end of the block, the named modules see `clock`, tasks for threads, and `kill` for `os.kill`.
 
-    Only what these modules hold changes, whatever it is called there: `import time as t`, `from time import sleep` and
-    `def f(now=time.time)` are found. A subclass of Thread, which is
-    bound to real time, raises PatchError when one is made.
+    Where they `open` a FIFO to read it they wait on the clock. Only what these modules hold changes, whatever it is
+    called there: `import time as t`, `from time import sleep` and `def f(now=time.time)` are found. A subclass of
+    Thread, which is bound to real time, raises PatchError when one is made.
 
     >>> import types, sys
     >>> module = sys.modules["stranger"] = types.ModuleType("stranger")
@@ -39,7 +40,8 @@ def patched(modules: Sequence[str], clock: VirtualClock, kill: Kill) -> Iterator
         yield  # as with timersim's own servers: nothing needs to be made to stand in
         return
     replacements = [*time_replacements(clock), *thread_replacements(clock), (os.kill, kill)]
-    with bent(map(import_module, modules), [*replacements, (os, Face(os, {"kill": kill}))]):
+    found = [import_module(name) for name in modules]
+    with opened_on(clock, found), bent(found, [*replacements, (os, Face(os, {"kill": kill}))]):
         yield
 
 

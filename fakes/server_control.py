@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
+
+from greenlet import GreenletExit
 
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.patch import PatchError
@@ -10,6 +12,7 @@ from timersim.fakes.run_workers import RunWorkers
 from timersim.fakes.servers import Server
 from timersim.fakes.tasks import Call, TaskGroup
 from timersim.lab.record import (
+    Attempted,
     Instant,
     Left,
     Recorder,
@@ -51,6 +54,8 @@ class ServerControl:
         self._resume: Call | None = None
         self._pauses: dict[str, deque[int]] = {}
         self._let_go: tuple[Instant, str] | None = None
+        self.gone: Callable[[], None] = lambda: None
+        """Is called when the server has gone, with what it had read and not registered."""
 
     @property
     def is_down(self) -> bool:
@@ -76,8 +81,29 @@ class ServerControl:
         """Kills the server: nothing of it unwinds, and its timers are forgotten."""
         if self._server is None:
             return
+        group = self._group
+        self._forget()
+        self._clock.kill(group, mute=True)
+
+    def end_itself(self) -> NoReturn:
+        """Ends the server by a signal that it sent to its own process, in the task that sent it.
+
+        Who was reaped in the same pass is why; where nobody was, the watching has ended by mistake.
+        """
+        if not any(
+            event.outcome == "reaped" for event in self._recorder.of_this_pass() if isinstance(event, Attempted)
+        ):
+            self._recorder.add(ServerFailed, "it ended its own process, and had reaped nobody")
+        group = self._group
+        self._forget()
+        self._clock.call_later(0, lambda: self._clock.kill(group, mute=True))
+        group.muted = True
+        raise GreenletExit
+
+    def _forget(self) -> None:
+        """Records that the server has gone, with all that it knew and was told."""
         self._recorder.add(ServerCrashed)
-        self._clock.kill(self._group, mute=True)
+        self.gone()
         self._group = TaskGroup("server", self._on_error)
         self._server = None
         self._is_stopped = True
@@ -147,7 +173,7 @@ class ServerControl:
         self._has_failed = True
         if isinstance(error, PatchError):
             self._refusal = error
-        self._recorder.add(ServerFailed, f"{type(error).__name__}: {error}")
+        self._recorder.add(ServerFailed, f"{type(error).__name__}: {_without_paths(error)}")
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.append(order)
@@ -176,6 +202,11 @@ class ServerControl:
         self._recorder.add(ServerStopping)
         self._server.stop()
         self._recorder.add(ServerStopped)
+
+
+def _without_paths(error: BaseException) -> str:
+    """Returns what an error says, less the path of a file, which differs from run to run."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def is_watching(server: Any) -> bool:

@@ -1,7 +1,7 @@
 """A run with simulated workers: what they send goes over a wire that can be faulty, and reaps can fail."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from timersim.api import TimerRequest
 from timersim.fakes.clock import VirtualClock
@@ -35,15 +35,21 @@ if TYPE_CHECKING:
 class SimulatedRun(VirtualRun):
     """A run with simulated workers."""
 
-    def __init__(self, max_interval: int, wire: WireKind = "shared") -> None:
+    def __init__(
+        self, max_interval: int, wire: WireKind = "shared", *, arguments: Mapping[str, Any] | None = None
+    ) -> None:
         clock = VirtualClock()
         self._reaper = _RecordedReaper(clock, self)
-        queue = _RecordedQueue(clock, self, wire)
-        super().__init__(max_interval, clock, queue=queue, end=self._reaper, leaves_zombies=True)
+        queue = self._new_queue(clock, wire)
+        super().__init__(max_interval, clock, queue=queue, arguments=arguments, end=self._reaper, leaves_zombies=True)
         self._queue = queue
         self._wire = wire
         self._connections: dict[int, _SimulatedConnection] = {}
         self._asked: dict[int, tuple[int, str]] = {}
+
+    def _new_queue(self, clock: VirtualClock, wire: WireKind) -> FaultyRequestQueue:
+        """Returns the wire of the run; it is made before anything else of the run is."""
+        return RecordedQueue(clock, self, wire)
 
     def start(self, worker: int) -> None:
         self.workers.start(worker)
@@ -117,7 +123,7 @@ class SimulatedRun(VirtualRun):
         pid = self.workers.pid(worker)
         if self._wire == "sequenced" and self.server.is_down:
             self.recorder.add(Meddled, number, "refused", self.recorder.now())
-        elif self._wire == "shared":
+        elif self._wire != "sequenced":
             self._queue.put(_NumberedRequest(pid, scope, instant, number))
         else:
             self._asked[number] = pid, scope
@@ -182,7 +188,7 @@ def _number(request: TimerRequest) -> int:
     return request.number
 
 
-class _RecordedQueue(FaultyRequestQueue):
+class RecordedQueue(FaultyRequestQueue):
     """The wire of a run: what happens to a request is recorded."""
 
     def __init__(self, clock: VirtualClock, run: VirtualRun, wire: WireKind) -> None:

@@ -1,14 +1,17 @@
 """A run in virtual time: its clock, its wire, and its server, whatever its workers are."""
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from greenlet import GreenletExit
+
 from timersim.fakes.clock import VirtualClock
 from timersim.fakes.run_kernel import RunKernel
-from timersim.fakes.run_workers import RunWorkers
+from timersim.fakes.run_workers import HARMLESS_SIGNALS, RunWorkers
 from timersim.fakes.scheduler import SECOND
 from timersim.fakes.server_control import ServerControl
 from timersim.fakes.servers import Server, ServerMaker
@@ -63,7 +66,7 @@ class VirtualRun(World):
             arguments=arguments,
             reap=reap or self.workers.reap,
             kernel=RunKernel(self.workers),
-            kill=self.workers.kill,
+            kill=self._signal,
         )
         self.table = TableWatch(self.recorder, self.workers, self._number, self._ticks_at)
         self.server = ServerControl(self.recorder, clock, self.seat.group, self.workers, self._make)
@@ -116,6 +119,14 @@ class VirtualRun(World):
                 self.clock.choose = self._choose
             case _:
                 super().inject(fault)
+
+    def _signal(self, pid: int, number: int) -> None:
+        """Does what the server's `os.kill` does; one that means its own process ends the server."""
+        if self.clock.is_muted:
+            raise GreenletExit  # its process was killed at this instant
+        self.workers.kill(pid, number)
+        if pid == os.getpid() and number not in HARMLESS_SIGNALS:
+            self.server.end_itself()
 
     def _make(self, group: TaskGroup) -> Server:
         """Makes the next server, where one has crashed."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from timersim.backends.names import EXAMPLES
 from timersim.cli_ablations import is_all_named, verdict_lines
 from timersim.fakes.broken_servers import ABLATIONS
 from timersim.lab import Schedule
@@ -343,11 +344,12 @@ LEAVES = "raise SystemExit(0)"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("check --backend pigeon", "there is no backend 'pigeon'; there are memory, local, file, socket, torch-local"),
+        ("check --backend pigeon", "there is no backend 'pigeon'; there are " + ", ".join(EXAMPLES)),
         *(
             (
                 f"check --ablations {more}",
-                "--ablations goes through all safeguards, in memory: no --backend, --server, --without or --real-time",
+                "--ablations goes through all safeguards, in memory: no --backend, --server, --without, --real-time,"
+                " --report or --all-faults",
             )
             for more in ("--without reap-once", "--server mine:Good", "--backend local")
         ),

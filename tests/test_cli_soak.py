@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from timersim.backends.names import EXAMPLES
+
 TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
 """The command, which doesn't have the current folder in `sys.path`."""
 
@@ -151,7 +153,7 @@ def test_a_server_of_ones_own_is_soaked_from_the_current_folder(tmp_path: Path) 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--schedules", "0"], "--schedules is a whole number of at least 1: 0"),
     (["--jobs", "-2"], "--jobs is a whole number of at least 1: -2"),
-    (["--backend", "nix"], "there is no backend 'nix'; there are memory, local, file, socket, torch-local"),
+    (["--backend", "nix"], "there is no backend 'nix'; there are " + ", ".join(EXAMPLES)),
     (["--server", "nix"], "a server is named MODULE:NAME, as in my_module:my_server: 'nix'"),
     (["--resume", "nix"], "nix can't be read: No such file or directory"),
     (["--resume", "other.json"], 'other.json is no state of a soak: it has no "timersim-soak"'),

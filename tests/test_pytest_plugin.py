@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from timersim.backends.names import EXAMPLES
 from timersim.lab.operations import Acquire
 from timersim.lab.saved import SavedSchedule
 from timersim.lab.schedule import Schedule
@@ -299,7 +300,7 @@ def test_saved_schedules_are_tests(pytester: pytest.Pytester) -> None:
             {"name": "memory", "server": "gone:x"},
             "the server 'gone:x' can't be imported: ModuleNotFoundError: *",
         ),
-        ({"name": "abacus"}, "there is no backend 'abacus'; there are memory, local, file, socket, torch-local"),
+        ({"name": "abacus"}, "there is no backend 'abacus'; there are " + ", ".join(EXAMPLES)),
     ],
 )
 def test_a_saved_schedule_without_its_backend_needs_a_test(

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -23,10 +23,12 @@ from timersim.backends.names import (
     BackendRack,
     default_names,
     make_backend,
+    with_all_faults,
 )
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_compare import compare
 from timersim.cli_exhaust import exhaust
+from timersim.cli_findings import write_page
 from timersim.cli_json import check_writable, write_json
 from timersim.cli_output import print_lines, progress_of, save, tell_findings
 from timersim.cli_report import conclusion, summary_line
@@ -43,6 +45,7 @@ from timersim.lab.report import Report
 from timersim.lab.saved import SUFFIX, load
 from timersim.lab.schedule import Schedule
 from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
+from timersim.strategies.causes import find_causes
 from timersim.strategies.search import find_violations
 from timersim.strategies.soak_state import SoakError
 
@@ -52,6 +55,12 @@ TICK = 0.01
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
 FORMATS = (".png", ".svg")
+
+CAUSES = 5
+"""For a page of findings this part of the usual schedules is run for each cause."""
+
+Find = Callable[..., Report]
+"""`find_violations`, or what has its signature."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -157,6 +166,18 @@ def check(
             help=f"Let time pass: a tick takes {TICK * 1000:g} ms, and verdicts are less exact.",
         ),
     ] = False,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Search for one cause at a time, and write what was found to FILE as a page (Markdown).",
+        ),
+    ] = None,
+    all_faults: Annotated[
+        bool,
+        typer.Option("--all-faults", help="Draw every fault that a backend can carry out, also beyond its contract."),
+    ] = False,
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Take out each safeguard in turn, in memory, and see what finds it.")
     ] = False,
@@ -180,16 +201,22 @@ def check(
     text = err if json_file == "-" else out
     if json_file not in {None, "-"}:
         check_writable(Path(json_file or ""))
+    if report_file is not None:
+        check_writable(report_file)
+    if report_file is not None and real_time:
+        raise BackendError("--report is for virtual time, in which a schedule does the same each time: no --real-time")
     if ablations:
-        if (backend, server, without, supervisor) != (None, None, None, None) or real_time:
+        if (backend, server, without, supervisor, report_file) != (None,) * 5 or real_time or all_faults:
             raise BackendError(
-                "--ablations goes through all safeguards, in memory: no --backend, --server, --without or --real-time"
+                "--ablations goes through all safeguards, in memory: no --backend, --server, --without, --real-time,"
+                " --report or --all-faults"
             )
         return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
     if supervisor is not None:
-        if (backend, server, without) != (None, None, None) or real_time:
+        if (backend, server, without, report_file) != (None,) * 4 or real_time or all_faults:
             raise BackendError(
-                "--supervisor is a backend of its own, in real time: no --backend, --server, --without or --real-time"
+                "--supervisor is a backend of its own, in real time: no --backend, --server, --without, --real-time,"
+                " --report or --all-faults"
             )
         names: Sequence[str] = [SUPERVISOR]
         backends = [make_backend(SUPERVISOR, server=supervisor)]
@@ -197,10 +224,18 @@ def check(
         names = backend or default_names(server, without, is_real_time=real_time)
         options = {"tick": TICK} if real_time else {"pin": True}
         backends = [make_backend(name, server=server, without=without, **options) for name in names]
+    if all_faults:
+        backends = [with_all_faults(each) for each in backends]
     by_default = {**EXAMPLES, SUPERVISOR: SUPERVISED}
     pairs = zip(names, backends, strict=True)
-    numbers = [examples or by_default[SUPERVISOR if b.name == SUPERVISOR else name] for name, b in pairs]
-    reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed)
+    usual = [by_default[SUPERVISOR if b.name == SUPERVISOR else name] for name, b in pairs]
+    if report_file is not None:
+        usual = [number // CAUSES for number in usual]
+    numbers = [examples or number for number in usual]
+    find = find_violations if report_file is None else find_causes
+    reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed, find)
+    if report_file is not None and not any(report.is_interrupted for report in reports):
+        write_page(report_file, reports, backends, server)
     is_own = (server, without, supervisor) == (None, None, None)
     missed = [report for report in reports if report.unreached and not report.is_interrupted]
     save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
@@ -217,12 +252,14 @@ def check(
     return BROKEN if left or is_vacuous or any(report.findings for report in reports) else 0
 
 
-def _searched(text: Console, backends: Sequence[tuple[Backend, int]], seed: int) -> tuple[list[Report], list[str]]:
+def _searched(
+    text: Console, backends: Sequence[tuple[Backend, int]], seed: int, find: Find
+) -> tuple[list[Report], list[str]]:
     """Searches on each backend with so many examples, a line for each; returns what was left behind, too."""
     reports: list[Report] = []
     left: list[str] = []
     for backend, examples in backends:
-        report, behind = _search(backend, examples, seed)
+        report, behind = _search(backend, examples, seed, find)
         reports.append(report)
         left += behind
         text.print(summary_line(report, is_real=backend.is_real))
@@ -314,13 +351,13 @@ def _check_figure(path: Path) -> None:
     check_writable(path, "figure")
 
 
-def _search(backend: Backend, examples: int, seed: int) -> tuple[Report, list[str]]:
+def _search(backend: Backend, examples: int, seed: int, find: Find) -> tuple[Report, list[str]]:
     """Searches on a backend, with progress on standard error; returns what is left behind, too."""
     with watch_leftovers() as left:
         try:
             run(Schedule(), backend)
             with progress_of(backend.name, examples, err) as progress:
-                report = find_violations(backend, examples, seed, progress=progress)
+                report = find(backend, examples, seed, progress=progress)
         finally:
             backend.close()
     # an interrupt can come between the opening of a descriptor and the next step

@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--timersim-backend",
         action="append",
         metavar="NAME",
-        help="what the fixture timer_backend is: memory, local, torch-local; may be repeated (default: memory)",
+        help="what the fixture timer_backend is: memory, local, torch-file; may be repeated (default: memory)",
     )
     for name, value in OPTIONS.items():
         parser.addini(f"timersim_{name}", f"{name} of the worlds of timersim, in virtual seconds", default=str(value))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from timersim.backends.names import BackendError, default_names, from_spec, load_server, make_backend
-from timersim.backends.torch import MissingTorchError, TorchBackend
+from timersim.backends.names import EXAMPLES, BackendError, default_names, from_spec, load_server, make_backend
+from timersim.backends.torch import MissingTorchError, SimulatedTorchBackend, TorchBackend
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import ABLATIONS, backend_without
 from timersim.lab import Acquire, Duplicate, Release, Schedule, run
@@ -38,17 +38,24 @@ from timersim.memory_timer import MemoryTimerServer
             "patch": ["json"],
         },
         {"name": "local", "max_interval": 1},
+        *(
+            pytest.param({"name": name, "max_interval": 30}, marks=pytest.mark.torch)
+            for name in EXAMPLES
+            if "torch" in name
+        ),
     ],
 )
 def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
     """A backend that was made from a spec has that spec."""
+    if "torch" in spec["name"]:
+        pytest.importorskip("torch")
     assert from_spec(spec).spec == spec
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"name": "pigeon"}, "there is no backend 'pigeon'; there are memory, local, file, socket, torch-local"),
+        ({"name": "pigeon"}, "there is no backend 'pigeon'; there are " + ", ".join(EXAMPLES)),
         (
             {"name": "memory", "without": "luck"},
             "there is no safeguard 'luck'; timersim check --ablations lists them",
@@ -158,8 +165,9 @@ def test_without_torch_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -
     """Without torch the error says how to get it."""
     monkeypatch.setattr("timersim.backends.torch.find_spec", lambda name: None)
 
-    with pytest.raises(MissingTorchError) as raised:
-        TorchBackend("local")
-    assert str(raised.value) == (
-        "torch-local runs torch's own server, and torch is not installed: pip install torch==2.13.0"
-    )
+    for name, make in (("torch-local", TorchBackend), ("torch-local-memory", SimulatedTorchBackend)):
+        with pytest.raises(MissingTorchError) as raised:
+            make("local")
+        assert str(raised.value) == (
+            f"{name} runs torch's own server, and torch is not installed: pip install torch==2.13.0"
+        )

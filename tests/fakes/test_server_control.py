@@ -1,8 +1,10 @@
 """The server of a run as a process: how it starts, stops, pauses, crashes and fails, and what is recorded of it."""
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -43,6 +45,7 @@ from timersim.lab.record import (
     ServerStopping,
     Started,
 )
+from timersim.memory_timer import MemoryTimerServer
 
 START = 1_000_000.0
 
@@ -573,3 +576,36 @@ def test_a_release_comes_too_late_for_who_was_about_to_reap(point: str, reaps: l
     trace = run(schedule, SimulatedBackend())
 
     assert ([(reap.worker, reap.at) for reap in trace.reaps], trace.violations) == (reaps, [])
+
+
+class EndsItself(MemoryTimerServer):
+    """Ends its own process whenever a timer is due, as an agent does that wants to be started again."""
+
+    def _reap_expired(self, expired: dict[Any, Any]) -> set[Any]:
+        gone = super()._reap_expired(expired) if self.reaps_first else set()
+        if expired:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return gone
+
+    reaps_first = True
+
+
+class EndsItselfForNothing(EndsItself):
+    """Does so without having reaped anybody."""
+
+    reaps_first = False
+
+
+@pytest.mark.parametrize(
+    ("server", "reasons"),
+    [(EndsItself, []), (EndsItselfForNothing, ["it ended its own process, and had reaped nobody"])],
+)
+def test_a_server_that_signals_its_own_process_ends(server: type[EndsItself], reasons: list[str]) -> None:
+    """A signal to its own process ends a server at that instant, another one can start; for nothing it has failed."""
+    backend = SimulatedBackend(server, patch=[__name__])
+    trace = run(Schedule([Acquire(0, "s0", after=5), StartServer(gap=8), Acquire(1, "s0", after=5)]), backend)
+
+    assert [event.at for event in trace.of(ServerCrashed)] == [5, 13]
+    assert [event.reason for event in trace.of(ServerFailed)] == reasons * 2
+    assert [reap.at for reap in trace.reaps] == ([5, 13] if server is EndsItself else [])
+    assert [event.what for event in trace.of(Left)] == []

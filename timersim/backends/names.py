@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -15,8 +16,20 @@ from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
 
-EXAMPLES = {"memory": 1000, "local": 200, "file": 200, "socket": 200, "torch-local": 200}
+EXAMPLES = {
+    "memory": 1000,
+    "local": 200,
+    "file": 200,
+    "socket": 200,
+    "torch-local": 200,
+    "torch-file": 200,
+    "torch-local-memory": 1000,
+    "torch-file-memory": 1000,
+}
 """Every backend, with the number of schedules of a run by default."""
+
+REAL = {"memory": "local", "torch-local-memory": "torch-local", "torch-file-memory": "torch-file"}
+"""For simulated workers the backend that has the same on real ones."""
 
 DEFAULTS = ("memory", "local", "file", "socket")
 """The backends that are checked without a choice: timersim's own."""
@@ -31,6 +44,17 @@ SUPERVISOR, SUPERVISED = "supervisor", 200
 
 class BackendError(ValueError):
     """A backend that cannot be made; the text says why, and what there is."""
+
+
+def with_all_faults(backend: Backend) -> Backend:
+    """Returns the backend with a contract by which a search draws every fault that it can carry out.
+
+    >>> "Stall" in with_all_faults(make_backend("memory")).contract.survives
+    True
+    """
+    names = frozenset(kind.__name__ for kind in backend.operations)
+    backend.contract = replace(backend.contract, survives=names | backend.contract.survives)
+    return backend
 
 
 def make_backend(
@@ -56,9 +80,7 @@ def make_backend(
     if name.startswith("torch-") and (server, without) != (None, None):
         raise BackendError(f"{name} runs torch's own server; it takes no other, and none can be left out of it")
     if name.startswith("torch-"):
-        from timersim.backends.torch import TorchBackend
-
-        return TorchBackend("local", pin=pin, **options)
+        return _torch_backend(name, pin=pin, **options)
     maker = None if server is None else load_server(server)
     if isinstance(maker, Backend):
         if name not in {"memory", maker.name}:
@@ -201,6 +223,15 @@ def _supervised(reference: str | None, without: str | None, **options: Any) -> B
     if "contract" in spec:
         spec["contract"] = stated(spec["contract"])
     return SupervisorBackend(maker, spec=spec, **options)
+
+
+def _torch_backend(name: str, *, pin: bool, **options: Any) -> Backend:
+    from timersim.backends.torch import SimulatedTorchBackend, TorchBackend, TorchTransport
+
+    transport: TorchTransport = "local" if name.startswith("torch-local") else "file"
+    if name.endswith("-memory"):
+        return SimulatedTorchBackend(transport, **options)
+    return TorchBackend(transport, pin=pin, **options)
 
 
 def _own_server(name: str) -> type[TableTimerServer]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -280,6 +280,12 @@ class Recorder:
     def incarnation(self, worker: int) -> int:
         """Returns the number of the worker's latest life, from 0; -1 where it has not lived."""
         return self._incarnations.get(worker, -1)
+
+    def of_this_pass(self) -> Iterator[Event]:
+        """Yields what was recorded at this instant, or since the pause of the server began that ends now."""
+        now = self.now()
+        since = min([now, *(e.at for e in self.events if isinstance(e, ServerPaused) and e.until >= now)])
+        return (event for event in self.events if event.at >= since)
 
     def started(self, worker: int, bears: tuple[int, int] | None = None) -> None:
         self._incarnations[worker] = incarnation = self._incarnations.get(worker, -1) + 1

@@ -37,6 +37,7 @@ class ProcessRun(VirtualRun):
             returned=lambda worker: self.returned(worker),
             kill=lambda worker: self.crash(worker, "sigkill"),
         )
+        self.server.gone = line.lose
         self._pool = pool
         self._processes: dict[int, Worker] = {}
         self._lost: PoolError | None = None

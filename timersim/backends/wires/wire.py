@@ -97,6 +97,10 @@ class Line:
     def watch(self, server: Server) -> None:
         """Is told of each server of the run before it starts."""
 
+    def lose(self) -> None:
+        """Is told that the server has gone, with what it had read and not registered."""
+        self._arrived.clear()
+
     def is_calling(self, process: Worker) -> bool:
         """Returns whether a worker is in a call that has not returned."""
         return False
