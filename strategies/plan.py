@@ -47,6 +47,11 @@ class Plan:
         """Lets a timer be armed."""
         self.held.setdefault(worker, {})[scope] = self.now + after
 
+    def taken_from(self, worker: int) -> int:
+        """Returns who acquires: whose next request something happens to, else the one that is meant."""
+        late, self.under_way = self.under_way, None
+        return worker if late is None or late in self.ended else late
+
     def release(self, worker: int, scope: str, value: int) -> tuple[int, str]:
         """Lets a timer be released, and returns which: the one meant where it is held, else one that is, if any is.
 
