@@ -223,7 +223,7 @@ class _Search:
 
         shrunk, found_at = Schedule(), 0
         for start in catch.starts:
-            smaller = shrink(start, fails)
+            smaller = shrink(start, fails, kinds=vocabulary_of(self._backend).kinds)
             if not found_at or size(smaller) < size(shrunk):
                 shrunk, found_at = smaller, len(start)
             if len(shrunk) <= ENOUGH:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.bare_loop import simulated, verdict
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import ABLATIONS
 from timersim.lab import Acquire, Release, Schedule, run
 from timersim.strategies import seeded_schedule
-
-from tests.benchmarks.bare_loop import simulated, verdict
 
 FOLDER = Path(__file__).parent.parent
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from timersim.fakes import SimulatedBackend
 from timersim.lab.experiment import run
 from timersim.lab.operations import (
+    EVERYTHING,
     Acquire,
     Corrupt,
     Crash,
@@ -264,7 +265,16 @@ def test_a_schedule_does_not_stay_where_no_single_step_helps(name: str) -> None:
     start, fails, smallest = FAMILIES[name]
 
     assert fails(start)
-    assert shrink(start, fails) == smallest
+    assert shrink(start, fails, kinds=EVERYTHING) == smallest
+
+
+def test_no_kind_comes_in_that_may_not() -> None:
+    """What the schedule has not, and nobody has said, takes nobody's place."""
+    start = Schedule([StopServer(), Acquire(0, "s0", after=1, gap=1), StartServer(gap=1)])
+    fails: Predicate = lambda s: has(PauseServer)(s) or len(s) == 3  # noqa: E731 - as in the tables above
+
+    assert PauseServer not in map(type, shrink(start, fails))
+    assert shrink(start, fails, kinds=[PauseServer]) == Schedule([PauseServer(1)])
 
 
 def test_a_pid_passes_on_from_whom_it_did() -> None:

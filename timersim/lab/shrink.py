@@ -1,6 +1,6 @@
 """Shrinking: the smallest schedule that still fails, by delta debugging."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 
 from timersim.lab.operations import Operation
@@ -12,24 +12,29 @@ MAX_RUNS = 500
 """How many schedules a shrink may run; it ends with the smallest so far."""
 
 
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], max_runs: int = MAX_RUNS) -> Schedule:
+def shrink(
+    schedule: Schedule,
+    fails: Callable[[Schedule], bool],
+    max_runs: int = MAX_RUNS,
+    kinds: Iterable[type[Operation]] = (),
+) -> Schedule:
     """Returns a smaller schedule for which `fails` still holds: fewer operations, then simpler ones, smaller numbers.
 
     Blocks of operations go first, with their gaps or without, then any two; then gaps, then fields. Where nothing of
-    that helps, an operation may become a simpler one, or an operation may go for which more time passes. Ends when no
-    step helps any more, or after `max_runs` calls of `fails`.
+    that helps, an operation may become one of a simpler kind, or go and more time passes for it. No other kinds than
+    `kinds` and those of the schedule come in. Ends when no step helps any more, or after `max_runs` calls of `fails`.
 
     >>> from timersim.lab import Acquire, Release
     >>> fails = lambda s: any(type(operation) is Acquire for operation in s)
     >>> shrink(Schedule([Release(1, "b"), Acquire(2, "a", after=7, gap=3), Release(2, "a")]), fails)
     Schedule([Acquire(0, "s0", after=0)])
     """
-    tried = {schedule}
+    tried, known = {schedule}, {*kinds, *map(type, schedule)}
     progress = True
     while progress:
         progress = False
         for candidate in _candidates(schedule):
-            if candidate in tried:
+            if candidate in tried or not known.issuperset(map(type, candidate)):
                 continue
             if len(tried) > max_runs:
                 return schedule
