@@ -12,7 +12,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_m
 from timersim.lab.operations import CORRUPTIONS, CRASHES, Acquire, Operation, Release
 from timersim.lab.schedule import Schedule
 from timersim.strategies import schedules
-from timersim.strategies.choices import AFTERS, GAPS, LATER, PAUSES, STEPS, TIMES, Vocabulary
+from timersim.strategies.amounts import AFTERS, GAPS, LATER, PAUSES, STEPS, TIMES
+from timersim.strategies.choices import Vocabulary
 
 Take = Callable[[Schedule], None]
 """Is given each schedule; what it raises ends the drawing, where it is no `Exception`."""

@@ -20,7 +20,7 @@ from . import plain_generators
 SEEDS = {"ours": 10, "uniform": 10, "hypothesis": 3, "machine": 3}
 """How many seeds each side has: a schedule drawn by Hypothesis costs ten times as much."""
 
-CAPS = {"ours": 3_000, "uniform": 3_000, "hypothesis": 400, "machine": 400}
+CAPS = {"ours": 1_000, "uniform": 1_000, "hypothesis": 300, "machine": 300}
 """After so many schedules without it an ablation counts as not found, and so many as its number."""
 
 WIDTH = max(len("schedules until found: median / worst"), *map(len, ABLATIONS))
@@ -88,7 +88,7 @@ SIDES: dict[str, Side] = {"ours": ours, "uniform": uniform, "hypothesis": hypoth
 
 
 def first(backend: Backend, breaks: str, schedules: Iterable[Schedule], cap: int) -> Result:
-    """Returns the first of these schedules in which an invariant breaks for its own cause."""
+    """Returns the first of these schedules that breaks an invariant."""
     for number, schedule in zip(range(1, cap + 1), schedules, strict=False):
         if is_broken(backend, breaks, schedule):
             return number, schedule
@@ -96,18 +96,15 @@ def first(backend: Backend, breaks: str, schedules: Iterable[Schedule], cap: int
 
 
 def is_broken(backend: Backend, breaks: str, schedule: Schedule) -> bool:
-    """Returns whether the search would name this invariant for this schedule."""
-    trace = run(schedule, backend)
-    if not any(violation.invariant.id == breaks for violation in trace.violations):
-        return False
-    return any(breaks in finding.invariants for finding in search_among([schedule], backend, shrunk="none").findings)
+    """Returns whether a schedule breaks this invariant."""
+    return any(violation.invariant.id == breaks for violation in run(schedule, backend).violations)
 
 
-def shrunk(safeguard: str, schedule: Schedule) -> Schedule:
-    """Returns what the search makes of a schedule that breaks the ablation's own invariant."""
+def shrunk(safeguard: str, schedule: Schedule) -> Schedule | None:
+    """Returns what the search makes of a schedule; None where it breaks the invariant for another's cause alone."""
     breaks = ABLATIONS[safeguard].breaks
     findings = search_among([schedule], backend_without(safeguard), shrunk=breaks).findings
-    return min((finding.schedule for finding in findings if breaks in finding.invariants), key=len)
+    return min((finding.schedule for finding in findings if breaks in finding.invariants), key=len, default=None)
 
 
 def _counted(draw: Callable[..., None], backend: Backend, breaks: str, seed: int, cap: int) -> Result:
@@ -139,8 +136,8 @@ def lines(scale: float) -> Iterator[str]:
             results = [side(backend_without(safeguard), breaks, seed, cap) for seed in range(seeds)]
             found[name].append(Numbers([number for number, _ in results], cap))
             if name == "ours":
-                caught = [schedule for _, schedule in results if schedule is not None]
-                sizes.append([len(shrunk(safeguard, schedule)) for schedule in caught])
+                smaller = [shrunk(safeguard, schedule) for _, schedule in results if schedule is not None]
+                sizes.append([len(schedule) for schedule in smaller if schedule is not None])
         numbers = "".join(f"{found[name][-1]!s:>18}" for name in SIDES)
         yield f"{safeguard:<{WIDTH}} {numbers}  {', '.join(map(str, sorted(set(sizes[-1])))) or 'nothing'}"
     yield from _verdict(safeguards, found, sizes)

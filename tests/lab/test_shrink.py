@@ -250,6 +250,16 @@ FAMILIES: dict[str, tuple[Schedule, Predicate, Schedule]] = {
         lambda s: has(Exit)(s) and has(Acquire)(s) and len(s.workers) == 2,
         Schedule([Acquire(0, "s0", after=0), Exit(1)]),
     ),
+    "an operation that may happen sooner": (
+        Schedule([Pause(0, gap=2), Exit(0)]),
+        lambda s: [*map(type, s)] == [Pause, Exit] and lasts(2)(s),
+        Schedule([Pause(0), Exit(0, gap=2)]),
+    ),
+    "an operation for the order": (
+        Schedule([Corrupt(0, "garbage"), Release(0, "s0"), Acquire(0, "s0", after=1)]),
+        lambda s: [*map(type, s)] in ([Corrupt, Release, Acquire], [Acquire, Release]),
+        Schedule([Acquire(0, "s0", after=0), Release(0, "s0")]),
+    ),
     "the wall clock": (
         Schedule([StepWall(-100)]),
         lambda s: any(isinstance(o, StepWall) and o.by < 0 for o in s),

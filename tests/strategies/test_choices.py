@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,17 +14,24 @@ from timersim.lab.operations import (
     OPERATIONS,
     PLAIN,
     Acquire,
+    Corrupt,
     Crash,
+    Drop,
+    Duplicate,
     Exit,
+    FailReap,
     Operation,
+    RaiseInReap,
     Release,
+    SlowReap,
     Start,
     StartServer,
     StopServer,
 )
 from timersim.lab.schedule import Schedule
 from timersim.strategies import seeded_schedule
-from timersim.strategies.choices import AFTERS, GAPS, PAUSES, Vocabulary, generate
+from timersim.strategies.amounts import AFTERS, GAPS, PAUSES
+from timersim.strategies.choices import Vocabulary, generate
 
 KINDS = tuple(OPERATIONS.values())
 
@@ -195,3 +203,51 @@ def test_a_running_server_is_stopped_and_a_stopped_one_started() -> None:
                 is_stopped = isinstance(operation, StopServer)
 
     assert [sum(cases) / len(cases) > 0.5 for cases in apt.values()] == [True, True]
+
+
+REAP_FAULTS = (FailReap, RaiseInReap, SlowReap)
+
+
+def test_most_reap_faults_strike_somebody_who_will_be_reaped() -> None:
+    """Most faults of the reaper are of a worker that holds a timer, or acquires one next."""
+    apt: list[bool] = []
+    for number in range(600):
+        schedule = seeded_schedule(0, number, Vocabulary((Acquire, *REAP_FAULTS)))
+        for index, operation in enumerate(schedule):
+            if isinstance(operation, REAP_FAULTS):
+                near = [o.worker for o in schedule if isinstance(o, Acquire)]
+                later = [o.worker for o in schedule[index:] if isinstance(o, Acquire)]
+                apt.append(operation.worker in later[:1] or operation.worker in near[: len(near) - len(later)])
+
+    assert len(apt) > 500
+    assert sum(apt) / len(apt) > 0.8
+
+
+@pytest.mark.parametrize("fault", [Drop, Duplicate, Corrupt])
+def test_the_next_request_is_often_the_one_that_something_happens_to(fault: type[Operation]) -> None:
+    """After a fault of the wire the next acquire is of the worker whose request it strikes."""
+    apt: list[bool] = []
+    for number in range(600):
+        schedule = seeded_schedule(0, number, Vocabulary((Acquire, fault)))
+        for first, second in pairwise(schedule):
+            if isinstance(first, fault) and isinstance(second, Acquire):
+                apt.append(first.worker == second.worker)  # type: ignore[attr-defined]  # it has a worker
+
+    assert len(apt) > 200
+    assert sum(apt) / len(apt) > 0.7
+
+
+def test_expirations_often_meet() -> None:
+    """A good part of the acquires while another timer is held are due when one is."""
+    met: list[bool] = []
+    for number in range(1000):
+        now, dues = 0, set[int]()
+        for operation in seeded_schedule(0, number, Vocabulary((Acquire,))):
+            now += operation.gap
+            assert isinstance(operation, Acquire)
+            due = now + operation.after
+            if any(other > now for other in dues):
+                met.append(due in dues)
+            dues.add(due)
+
+    assert sum(met) / len(met) > 0.3

@@ -1,7 +1,7 @@
 """Shrinking: the smallest schedule that still fails, by delta debugging."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from timersim.lab.operations import Operation
 from timersim.lab.schedule import Schedule
@@ -113,7 +113,7 @@ def _counted(schedule: Schedule, order: Sequence[int]) -> Schedule:
 
 
 def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it with a tick taken from an expiration and from a gap that lies before it at once."""
+    """Yields it with a tick taken from an expiration and a gap before it at once, or an operation sooner by its gap."""
     for i, first in enumerate(schedule):
         if not getattr(first, "after", 0):
             continue
@@ -121,6 +121,10 @@ def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:
             if schedule[j].gap:
                 shorter = _with(schedule, i, [first.but(after=first.after - 1)])  # type: ignore[attr-defined]  # it has an `after`
                 yield _with(shorter, j, [schedule[j].but(gap=schedule[j].gap - 1)])
+    for i, (first, second) in enumerate(pairwise(schedule)):
+        if first.gap:
+            sooner = [first.but(gap=0), second.but(gap=first.gap + second.gap)]
+            yield Schedule([*schedule[:i], *sooner, *schedule[i + 2 :]])
 
 
 def _sooner(schedule: Schedule) -> Iterator[Schedule]:
@@ -131,9 +135,10 @@ def _sooner(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _instead(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it without an operation, for which time passes, the timers are due later, or another word is said."""
+    """Yields it without an operation; for it time passes, timers are due later, the order or a word is another."""
     for index, operation in enumerate(schedule):
         rest = Schedule([*schedule[:index], *schedule[index + 1 :]])
+        yield from map(Schedule, sorted_at_once(rest))
         for more in (1, MAX_INTERVAL):
             if index < len(rest):
                 yield _with(rest, index, [rest[index].but(gap=rest[index].gap + operation.gap + more)])
