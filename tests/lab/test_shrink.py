@@ -260,6 +260,11 @@ FAMILIES: dict[str, tuple[Schedule, Predicate, Schedule]] = {
         lambda s: [*map(type, s)] in ([Corrupt, Release, Acquire], [Acquire, Release]),
         Schedule([Acquire(0, "s0", after=0), Release(0, "s0")]),
     ),
+    "an operation and the time that it takes": (
+        Schedule([PauseServer(12), Release(0, "s0"), Release(0, "s0", gap=12)]),
+        lambda s: len(s) >= 2 and lasts(12)(s) == has(PauseServer)(s),
+        Schedule([Release(0, "s0"), Release(0, "s0")]),
+    ),
     "the wall clock": (
         Schedule([StepWall(-100)]),
         lambda s: any(isinstance(o, StepWall) and o.by < 0 for o in s),

@@ -135,10 +135,12 @@ def _sooner(schedule: Schedule) -> Iterator[Schedule]:
 
 
 def _instead(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it without an operation; for it time passes, timers are due later, the order or a word is another."""
+    """Yields it without an operation, and for it all at once, or later, or in another order, or with another word."""
     for index, operation in enumerate(schedule):
         rest = Schedule([*schedule[:index], *schedule[index + 1 :]])
         yield from map(Schedule, sorted_at_once(rest))
+        yield Schedule([o.but(gap=0) for o in rest])
+        yield Schedule([o.but(gap=0, after=0) if hasattr(o, "after") else o.but(gap=0) for o in rest])
         for more in (1, MAX_INTERVAL):
             if index < len(rest):
                 yield _with(rest, index, [rest[index].but(gap=rest[index].gap + operation.gap + more)])
