@@ -262,7 +262,7 @@ FAMILIES: dict[str, tuple[Schedule, Predicate, Schedule]] = {
     ),
     "an operation and the time that it takes": (
         Schedule([PauseServer(12), Release(0, "s0"), Release(0, "s0", gap=12)]),
-        lambda s: len(s) >= 2 and lasts(12)(s) == has(PauseServer)(s),
+        lambda s: has(Release, 2)(s) and lasts(12)(s) == has(PauseServer)(s),
         Schedule([Release(0, "s0"), Release(0, "s0")]),
     ),
     "the wall clock": (
