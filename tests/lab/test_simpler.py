@@ -120,6 +120,7 @@ def test_what_happens_at_once_is_sorted(operations: list[Operation], expected: l
         ([CrashServer(gap=1), StartServer()], [PauseServer(1, gap=1)]),
         ([PauseServer(1), R, A, R], [PauseServer(1), Flood(0, "s0", 4, gap=2)]),
         ([Flood(0, "s0", 3, gap=1), R], [Flood(0, "s0", 4, gap=1)]),
+        ([FailReap(0, 2, gap=1), R, RaiseInReap(0, 1, gap=1)], [FailReap(0, 3, gap=1), R]),
         ([SlowReap(0, 1), A, R], [Duplicate(0, 1, gap=1), A.but(gap=0)]),
         ([A, SlowReap(0, 1), R], [Duplicate(0, 1, gap=1), A.but(gap=0)]),
     ],
@@ -129,7 +130,10 @@ def test_one_operation_stands_for_several(operations: list[Operation], expected:
     assert expected in list(in_place_of(operations))
 
 
-@pytest.mark.parametrize("operations", [[A, R, A], [StartServer(), StopServer()], [PauseServer(1), A], [A, R]])
+@pytest.mark.parametrize(
+    "operations",
+    [[A, R, A], [FailReap(0, 1), FailReap(1, 1)], [StartServer(), StopServer()], [PauseServer(1), A], [A, R]],
+)
 def test_nothing_stands_for_what_needs_no_fault(operations: list[Operation]) -> None:
     """Requests without any fault stay as they are, and so does a server that comes before it goes."""
     assert list(in_place_of(operations)) == []

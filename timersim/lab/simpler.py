@@ -116,6 +116,10 @@ def in_place_of(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
                 yield [*operations[:first], RestartServer(gap=gap), *between, *after]
                 yield [*operations[:first], *_late(between, gap), RestartServer(gap=later), *operations[second + 1 :]]
                 yield [*operations[:first], PauseServer(_ticks(operations, first, second), gap=gap), *between, *after]
+            case (FailReap() | RaiseInReap() as once, FailReap() | RaiseInReap() as again) if (
+                once.worker == again.worker
+            ):
+                yield [*operations[:first], once.but(times=once.times + again.times), *between, *after]
     yield from _flooded(operations)
     yield from _duplicated(operations)
 
