@@ -10,7 +10,10 @@ AFTERS = (5, 1, 2, 12, 0, 8, 20, 3)
 """The expirations that are drawn, in ticks from the acquire."""
 
 RARE = (6, 7)
-"""The values with which the server is started though it runs, or stopped though it is stopped."""
+"""The values with which the server is started though it runs, or stopped though it is stopped.
+
+A stopped server whose workers hold timers is started with it, whatever was drawn.
+"""
 
 ALIKE = (6, 7)
 """The values with which a timer is due with another one, or a request is under way until its timer is due."""

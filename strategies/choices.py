@@ -156,9 +156,11 @@ def _gap(plan: Plan, when: int) -> int:
 
 
 def _met(plan: Plan, value: int) -> type[Operation] | None:
-    """Returns what meets what was drawn before: a pid whose old timer is live, a request that will arrive late."""
+    """Returns what meets what was drawn before: an old timer's pid, a stop with live timers, a late request."""
     if value % 4 and plan.orphans():
         return Reuse
+    if value in RARE and plan.held and plan.away_until == math.inf:
+        return StartServer
     return Release if value % 2 and plan.under_way in plan.held else None
 
 
