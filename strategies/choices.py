@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from timersim.lab.contract import Contract
 from timersim.lab.operations import (
     CORRUPTIONS,
     CRASHES,
+    EVERYTHING,
     OPERATIONS,
     PLAIN,
     POINTS,
@@ -44,37 +46,11 @@ from timersim.lab.operations import (
     Tie,
 )
 from timersim.lab.schedule import Schedule
+from timersim.strategies.amounts import AFTERS, AIMS, ALIKE, GAPS, LATER, PAUSES, RARE, STEPS, TIMES
 from timersim.strategies.plan import Plan
 
 Choose = Callable[[int], int]
 """`choose(n)` returns a whole number from 0 to n - 1; 0 is the simplest."""
-
-GAPS = (0, 1, 2, 0, 3, 0, 5)
-"""The gaps that are drawn as such, in ticks; others are aimed at an expiration."""
-
-AIMS = tuple((which, near) for which in (0, 1) for near in (0, -1, 1))
-"""Where an aimed gap ends: which of the next expirations, and how far from it, in ticks."""
-
-AFTERS = (5, 1, 2, 3, 0, 8, 12, 20)
-"""The expirations that are drawn, in ticks from the acquire."""
-
-RARE = 6
-"""The value with which the server is started though it runs, or stopped though it is stopped."""
-
-ALIKE = 7
-"""The value with which a timer is due with another one, or a request is under way until its timer is due."""
-
-PAUSES = (6, 2, 12, 1)
-"""How long the server is paused, in ticks."""
-
-LATER = (1, 2, 3, 5, 6, 8, 12, 20)
-"""For how many ticks a request is under way, or a reap takes."""
-
-STEPS = (5, -5, 1, -1, 20, -20, 100, -100)
-"""By how many ticks the wall clock steps, or how many thousandths of a tick it gains in each."""
-
-TIMES = (1, 2, 3, 4, 5, 7, 12, 20)
-"""How often a reap fails, or how many requests a flood has."""
 
 _WEIGHTS: dict[type[Operation], int] = dict.fromkeys(OPERATIONS.values(), 1) | {Acquire: 6, Release: 3, PauseServer: 2}
 
@@ -109,6 +85,15 @@ _ABSENCES: dict[type[Operation], Callable[[int], Operation]] = {
 """What is made of a gap alone."""
 
 
+_REAPS = FailReap | RaiseInReap | SlowReap
+
+_AIMED = _REAPS | Delay | Reorder | Stall | Release
+"""What goes to somebody who holds a timer, if anybody does."""
+
+_OF_THE_HELD = _REAPS | StepWall | Suspend | Drift
+"""What matters most to timers that are held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """What schedules are made of: the kinds of operations, and how much of each there may be.
@@ -121,6 +106,11 @@ class Vocabulary:
     max_scopes: int = 2
     max_size: int = 12
     sending: Sequence[SendingPoint] = SENDING
+
+
+def kinds_under(contract: Contract) -> tuple[type[Operation], ...]:
+    """Returns the operations that every backend can carry out, and the faults that a contract survives."""
+    return tuple(kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in contract.survives)
 
 
 def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
@@ -166,20 +156,22 @@ def _gap(plan: Plan, when: int) -> int:
 
 
 def _met(plan: Plan, value: int) -> type[Operation] | None:
-    """Returns what meets what was drawn before: a pid whose old timer is live, a request that will arrive late."""
-    if value % 2 == 0:
-        return None
-    if plan.orphans():
+    """Returns what meets what was drawn before: an old timer's pid, a stop with live timers, a late request."""
+    if value % 4 and plan.orphans():
         return Reuse
-    return Release if plan.under_way in plan.held else None
+    if value in RARE and plan.held and plan.away_until == math.inf:
+        return StartServer
+    return Release if value % 2 and plan.under_way in plan.held else None
 
 
 def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
     """Returns `kind`, or what comes nearest to it among what can happen; after a collision mostly an acquire."""
     if plan.collides() and issubclass(kind, Acquire | Release | Start | Resume | Pause | PauseServer):
         return Acquire
+    if value % 2 and not plan.held and issubclass(kind, _OF_THE_HELD):
+        return Acquire
     if issubclass(kind, StopServer | StartServer):
-        if value == RARE:
+        if value in RARE:
             return kind
         return StopServer if plan.away_until < math.inf else StartServer
     if kind is CrashServer and plan.away_until == math.inf:
@@ -189,7 +181,7 @@ def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> typ
     if kind is Reuse:
         return Reuse if plan.ended else Acquire
     if worker in plan.ended:
-        return Start
+        return kind if plan.held and issubclass(kind, _AIMED) else Start
     if kind is Start:
         return Acquire
     if kind is Resume and worker not in plan.paused:
@@ -200,6 +192,10 @@ def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> typ
 def _made(plan: Plan, kind: type[Operation], worker: int, scope: str, value: int, gap: int) -> Operation:
     """Makes an operation, and lets the plan know."""
     if kind in _FAULTS:
+        if issubclass(kind, _REAPS) and plan.held:
+            worker = worker if worker in plan.held else min(plan.held)
+        elif issubclass(kind, _REAPS | Drop | Duplicate | Corrupt):
+            plan.under_way = worker
         return _FAULTS[kind](worker, value, gap)
     if kind in _LATE:
         if worker not in plan.held:
@@ -207,13 +203,15 @@ def _made(plan: Plan, kind: type[Operation], worker: int, scope: str, value: int
         plan.under_way = worker
         return _LATE[kind](worker, _ticks(plan, LATER, worker, value), gap)
     if kind is Acquire:
-        worker, scope = plan.collides() or (worker, scope)
+        worker, scope = plan.collides() or (plan.taken_from(worker), scope)
         after = _ticks(plan, AFTERS, None, value)
         plan.acquire(worker, scope, after)
         return Acquire(worker, scope, after=after, gap=gap)
     if kind is Release:
         worker, scope = plan.release(worker, scope, value)
         return Release(worker, scope, gap=gap)
+    if issubclass(kind, Exit | Crash) and value % 2 and worker not in plan.held:
+        worker = min(plan.held, default=worker)
     if kind is Exit:
         plan.end(worker)
         return Exit(worker, gap=gap)
@@ -246,5 +244,5 @@ def _made(plan: Plan, kind: type[Operation], worker: int, scope: str, value: int
 
 def _ticks(plan: Plan, ticks: Sequence[int], worker: int | None, value: int) -> int:
     """Returns one of `ticks`, or how many there are to the next expiration, of that worker or of any."""
-    due = plan.next_due(worker) if value == ALIKE else None
+    due = plan.next_due(worker) if value in ALIKE else None
     return ticks[value] if due is None else due - plan.now

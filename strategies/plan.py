@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 class Plan:
     """What a schedule drawn so far will have come to on a correct server: it aims what is drawn next.
 
-    `orphaned` says until when the timers last that somebody held who died. The next request of the worker `under_way`
-    will arrive late. At a `collision` a timer was released at the instant, by that worker, of that scope, when it was
-    due.
+    `orphaned` says until when the timers last that somebody held who died. To the next request of the worker
+    `under_way` something will happen, or to what comes of it. At a `collision` a timer was released at the instant, by
+    that worker, of that scope, when it was due.
     """
 
     now: int = 0
@@ -46,6 +46,11 @@ class Plan:
     def acquire(self, worker: int, scope: str, after: int) -> None:
         """Lets a timer be armed."""
         self.held.setdefault(worker, {})[scope] = self.now + after
+
+    def taken_from(self, worker: int) -> int:
+        """Returns who acquires: the worker to whose next request something happens, else the one that is meant."""
+        late, self.under_way = self.under_way, None
+        return worker if late is None or late in self.ended else late
 
     def release(self, worker: int, scope: str, value: int) -> tuple[int, str]:
         """Lets a timer be released, and returns which: the one meant where it is held, else one that is, if any is.

@@ -10,12 +10,11 @@ from dataclasses import replace
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
 from timersim.lab.invariants import INVARIANTS, InvariantViolation
-from timersim.lab.operations import EVERYTHING, PLAIN
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
 from timersim.lab.trace import Trace
-from timersim.strategies.choices import Vocabulary, generate
+from timersim.strategies.choices import Vocabulary, generate, kinds_under
 from timersim.strategies.tally import Catch, Tally, size
 
 Progress = Callable[[Report], None]
@@ -87,7 +86,7 @@ def seeded_schedule(seed: int, number: int, vocabulary: Vocabulary | None = None
 
 
 def _seeded(backend: Backend, seed: int, numbers: range) -> Iterator[Schedule]:
-    vocabulary = _vocabulary(backend)
+    vocabulary = vocabulary_of(backend)
     return (seeded_schedule(seed, number, vocabulary) for number in numbers)
 
 
@@ -224,7 +223,7 @@ class _Search:
 
         shrunk, found_at = Schedule(), 0
         for start in catch.starts:
-            smaller = shrink(start, fails)
+            smaller = shrink(start, fails, kinds=vocabulary_of(self._backend).kinds)
             if not found_at or size(smaller) < size(shrunk):
                 shrunk, found_at = smaller, len(start)
             if len(shrunk) <= ENOUGH:
@@ -238,19 +237,17 @@ class _Search:
 
 def empty_report(backend: Backend, seed: int) -> Report:
     """Returns the report of a search that has not begun."""
-    kinds, contract = _vocabulary(backend).kinds, backend.contract
+    kinds, contract = vocabulary_of(backend).kinds, backend.contract
     reachable = [name for name, goal in GOALS.items() if goal.is_reachable(kinds, contract)]
     report = Report(backend.name, seed, backend_spec=backend.spec, exempt=contract.exempt)
     report.reachable = [name for name in reachable if name not in backend.seldom]
     return report
 
 
-def _vocabulary(backend: Backend) -> Vocabulary:
+def vocabulary_of(backend: Backend) -> Vocabulary:
     """Returns what a backend can carry out and its contract survives."""
-    survives = backend.contract.survives
-    kinds = [kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in survives]
-    drawn = tuple(kind for kind in kinds if kind in backend.operations)
-    return Vocabulary(drawn, max_scopes=backend.max_scopes, sending=backend.sending)
+    kinds = (kind for kind in kinds_under(backend.contract) if kind in backend.operations)
+    return Vocabulary(tuple(kinds), max_scopes=backend.max_scopes, sending=backend.sending)
 
 
 def _is_within(finding: Finding, other: Finding) -> bool:

@@ -35,7 +35,7 @@ from timersim.lab import (
 )
 from timersim.lab.record import Arrived, Meddled
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.search import _vocabulary
+from timersim.strategies.search import vocabulary_of
 
 LIMIT = 10.0
 """Real seconds for half an hour that takes less than one, on a machine that does a lot besides."""
@@ -265,7 +265,7 @@ def test_a_schedule_does_not_acquire_for_a_function(open_backend: Open) -> None:
 def test_a_search_draws_what_the_backend_can_do(open_backend: Open) -> None:
     """The schedules of a search have no acquire and no release, and a correct server passes it."""
     backend = open_backend(jobs.train, "socket", start_method="fork")
-    vocabulary = _vocabulary(backend)
+    vocabulary = vocabulary_of(backend)
     drawn = {type(operation) for number in range(300) for operation in seeded_schedule(0, number, vocabulary)}
 
     assert drawn == set(OPERATIONS)

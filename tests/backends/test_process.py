@@ -42,7 +42,7 @@ from timersim.lab import (
 )
 from timersim.lab.contract import Contract
 from timersim.lab.experiment import World
-from timersim.lab.operations import CRASHES
+from timersim.lab.operations import CRASHES, OPERATIONS
 from timersim.lab.record import (
     Attempted,
     Event,
@@ -203,7 +203,7 @@ def test_a_crash_has_the_same_hash_on_simulated_and_on_real_workers(how: str, ba
 CRASHING = """
 from timersim.backends import ProcessBackend
 from timersim.lab import Crash, Schedule, run
-from timersim.lab.operations import CRASHES
+from timersim.lab.operations import CRASHES, OPERATIONS
 
 backend = ProcessBackend()
 run(Schedule([Crash(number, how) for number, how in enumerate(CRASHES)]), backend)
@@ -591,3 +591,12 @@ def test_a_trace_has_the_same_hash_in_every_process() -> None:
     assert printed[0] == printed[1]
     assert len(printed[0]) == 20
     assert len(set(printed[0])) == 4
+
+
+@pytest.mark.parametrize("tick", [None, 0.01], ids=["virtual time", "real time"])
+@pytest.mark.parametrize("transport", ["local", "file", "socket"])
+def test_what_a_backend_promises_to_survive_it_can_carry_out(transport: Transport, tick: float | None) -> None:
+    """Schedules by the contract of a backend have no operation that it can't carry out."""
+    backend = ProcessBackend(transport, tick=tick)
+
+    assert {OPERATIONS[name] for name in backend.contract.survives} <= backend.operations

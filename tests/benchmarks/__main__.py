@@ -2,11 +2,11 @@
 
 import sys
 
-from . import expires, hazards, real_processes, reaps, requests, simulation, sweep, timer_table
+from . import drawing, expires, hazards, real_processes, reaps, requests, simulation, soak, sweep, timer_table
 
 if __name__ == "__main__":
     scale = float(sys.argv[1]) if sys.argv[1:] else 1.0
-    for part in (timer_table, expires, reaps, requests, simulation, real_processes, sweep, hazards):
+    for part in (timer_table, expires, reaps, requests, simulation, drawing, soak, real_processes, sweep, hazards):
         for row in part.rows(scale):
             sys.stdout.write(row + "\n")
             sys.stdout.flush()

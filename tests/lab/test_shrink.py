@@ -9,18 +9,24 @@ from hypothesis import strategies as st
 from timersim.fakes import SimulatedBackend
 from timersim.lab.experiment import run
 from timersim.lab.operations import (
+    EVERYTHING,
     Acquire,
+    Corrupt,
     Crash,
     Exit,
     Pause,
     PauseServer,
     Release,
     Resume,
+    Reuse,
     Start,
+    StartServer,
+    StepWall,
     StopServer,
 )
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import MAX_RUNS, shrink
+from timersim.lab.specs import MAX_INTERVAL
 from timersim.strategies import schedules
 
 Predicate = Callable[[Schedule], bool]
@@ -204,8 +210,99 @@ def test_a_typical_failing_test_case_needs_few_runs() -> None:
         ran.append(schedule)
         return has(Acquire)(schedule) and has(PauseServer)(schedule)
 
-    assert shrink(MESSY, fails) == Schedule([Acquire(0, "s0", after=0), PauseServer(1)])
+    assert shrink(MESSY, fails) == Schedule([PauseServer(1), Acquire(0, "s0", after=0)])
     assert len(ran) <= 60
+
+
+FAMILIES: dict[str, tuple[Schedule, Predicate, Schedule]] = {
+    "two that stand apart": (
+        Schedule([Exit(0), Acquire(1, "s0", after=0), Exit(0)]),
+        lambda s: sum(isinstance(o, Exit) for o in s) != 1,
+        Schedule(),
+    ),
+    "a stop and a start": (
+        Schedule([StopServer(), Acquire(0, "s0", after=0, gap=1), StartServer(gap=1)]),
+        lambda s: has(Acquire)(s) and (has(PauseServer)(s) or (has(StopServer)(s) and has(StartServer)(s))),
+        Schedule([PauseServer(1), Acquire(0, "s0", after=0)]),
+    ),
+    "an operation for a later expiration": (
+        Schedule([PauseServer(1), Acquire(0, "s0", after=0)]),
+        lambda s: has(Acquire)(s) and (has(PauseServer)(s) or any(getattr(o, "after", 0) for o in s)),
+        Schedule([Acquire(0, "s0", after=1)]),
+    ),
+    "an operation for time": (
+        Schedule([PauseServer(1), Acquire(0, "s0", after=0)]),
+        lambda s: has(Acquire)(s) and (has(PauseServer)(s) or lasts(MAX_INTERVAL)(s)),
+        Schedule([Acquire(0, "s0", after=0, gap=MAX_INTERVAL)]),
+    ),
+    "an operation for another word": (
+        Schedule([Corrupt(0, "garbage"), Exit(0)]),
+        lambda s: has(Corrupt)(s) and (has(Exit)(s) or s[0] == Corrupt(0, "nan")),
+        Schedule([Corrupt(0, "nan")]),
+    ),
+    "several expirations": (
+        Schedule([Acquire(0, "s0", after=17), Acquire(1, "s0", after=17)]),
+        lambda s: [getattr(o, "after", 0) for o in s] in ([n, n] for n in range(1, 18)),
+        Schedule([Acquire(0, "s0", after=1), Acquire(0, "s0", after=1)]),
+    ),
+    "the order of workers": (
+        Schedule([Exit(1), Acquire(0, "s0", after=0)]),
+        lambda s: has(Exit)(s) and has(Acquire)(s) and len(s.workers) == 2,
+        Schedule([Acquire(0, "s0", after=0), Exit(1)]),
+    ),
+    "an operation that may happen sooner": (
+        Schedule([Pause(0, gap=2), Exit(0)]),
+        lambda s: [*map(type, s)] == [Pause, Exit] and lasts(2)(s),
+        Schedule([Pause(0), Exit(0, gap=2)]),
+    ),
+    "an operation for the order": (
+        Schedule([Corrupt(0, "garbage"), Release(0, "s0"), Acquire(0, "s0", after=1)]),
+        lambda s: [*map(type, s)] in ([Corrupt, Release, Acquire], [Acquire, Release]),
+        Schedule([Acquire(0, "s0", after=0), Release(0, "s0")]),
+    ),
+    "an operation and the time that it takes": (
+        Schedule([PauseServer(12), Release(0, "s0"), Release(0, "s0", gap=12)]),
+        lambda s: has(Release, 2)(s) and lasts(12)(s) == has(PauseServer)(s),
+        Schedule([Release(0, "s0"), Release(0, "s0")]),
+    ),
+    "the wall clock": (
+        Schedule([StepWall(-100)]),
+        lambda s: any(isinstance(o, StepWall) and o.by < 0 for o in s),
+        Schedule([StepWall(-1)]),
+    ),
+}
+"""What shrinks, when that fails, and to what."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_schedule_does_not_stay_where_no_single_step_helps(name: str) -> None:
+    """Where two things have to change at once, both do."""
+    start, fails, smallest = FAMILIES[name]
+
+    assert fails(start)
+    assert shrink(start, fails, kinds=EVERYTHING) == smallest
+
+
+def test_no_kind_comes_in_that_may_not() -> None:
+    """What the schedule has not, and nobody has said, takes nobody's place."""
+    start = Schedule([StopServer(), Acquire(0, "s0", after=1, gap=1), StartServer(gap=1)])
+    fails: Predicate = lambda s: has(PauseServer)(s) or len(s) == 3  # noqa: E731 - as in the tables above
+
+    assert PauseServer not in map(type, shrink(start, fails))
+    assert shrink(start, fails, kinds=[PauseServer]) == Schedule([PauseServer(1)])
+
+
+def test_a_pid_passes_on_from_whom_it_did() -> None:
+    """Where workers are renumbered, so is the one whose pid another bears."""
+    start = Schedule([Acquire(2, "s0", after=5), Crash(2, "sigkill"), Reuse(1, 2)])
+
+    def is_borne_on(schedule: Schedule) -> bool:
+        match list(schedule):
+            case [Acquire(first), Crash(second), Reuse(worker, of)]:
+                return first == second == of != worker
+        return False
+
+    assert shrink(start, is_borne_on) == Schedule([Acquire(0, "s0", after=0), Crash(0, "sigkill"), Reuse(1, 0)])
 
 
 def test_what_cannot_be_smaller_is_returned_as_it_is() -> None:

@@ -5,10 +5,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.control import current_build_context
+from hypothesis.internal.conjecture.data import Status
 
 from timersim.fakes import SimulatedBackend
+from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.operations import (
     OPERATIONS,
@@ -31,6 +34,23 @@ BACKEND = SimulatedBackend()
 QUICK = settings(deadline=None, database=None, max_examples=2000)
 
 Predicate = Callable[[Schedule], bool]
+
+
+EXAMPLES = 400
+
+
+def _drawn(strategy: st.SearchStrategy[Schedule]) -> list[Schedule]:
+    """Returns what Hypothesis draws."""
+    drawn: list[Schedule] = []
+
+    @seed(0)
+    @settings(deadline=None, database=None, max_examples=EXAMPLES, phases=[Phase.generate])
+    @given(strategy)
+    def take(schedule: Schedule) -> None:
+        drawn.append(schedule)
+
+    take()
+    return drawn
 
 
 def smallest(fails: Predicate, seed: int = 0) -> Schedule:
@@ -80,6 +100,48 @@ def test_faults_that_may_not_occur_never_do(data: st.DataObject, faults: set[typ
     schedule = data.draw(schedules(faults=faults))
 
     assert set(schedule.faults) <= {fault.__name__ for fault in faults}
+
+
+@pytest.mark.parametrize("survives", [frozenset(), frozenset({"Drop"}), frozenset({"Tie", "Delay", "Crash"})], ids=len)
+def test_a_contract_says_which_faults_may_occur(survives: frozenset[str]) -> None:
+    """What every backend can carry out may occur, and what the contract survives; nothing else, and all of that."""
+    drawn = {
+        _name(operation)
+        for schedule in _drawn(schedules(contract=Contract(survives=survives)))
+        for operation in schedule
+    }
+
+    assert drawn == {kind.__name__ for kind in PLAIN} | survives
+
+
+def test_what_a_backend_survives_it_can_run() -> None:
+    """By its contract a backend is given what it can carry out, and the search draws the same."""
+    drawn = _drawn(schedules(contract=BACKEND.contract))
+
+    assert {type(operation) for schedule in drawn for operation in schedule} == {*OPERATIONS.values()}
+    assert [v for schedule in drawn for v in run(schedule, BACKEND).violations] == []
+
+
+def test_faults_and_a_contract_are_not_given_both() -> None:
+    """Who gives both faults and a contract is told to leave one out."""
+    with pytest.raises(ValueError, match="leave one out"):
+        schedules(faults=[], contract=Contract())
+
+
+@pytest.mark.parametrize("contract", [None, BACKEND.contract], ids=["plain", "everything"])
+def test_no_schedule_is_discarded(contract: Contract | None) -> None:
+    """No schedule is filtered away once its drawing has begun."""
+    statuses: list[Status] = []
+
+    @st.composite
+    def watched(draw: st.DrawFn) -> Schedule:
+        try:
+            return draw(schedules(contract=contract))
+        finally:
+            statuses.append(current_build_context().data.status)
+
+    assert len(_drawn(watched())) == EXAMPLES
+    assert Status.INVALID not in statuses
 
 
 def test_faults_may_be_given_once_as_an_iterator() -> None:

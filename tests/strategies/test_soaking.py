@@ -194,7 +194,7 @@ def test_a_tally_stays_small() -> None:
     """However many sets of faults an invariant was broken with, no more is kept than shrinking starts from."""
     catches = tally(from_spec(spec_of("drain-before-expire")), SEED, range(SCHEDULES)).catches
 
-    assert max(len(catch.smallest) for catch in catches.values()) == STARTS + 1
+    assert max(len(catch.smallest) for catch in catches.values()) in {STARTS, STARTS + 1}
     assert all(catch.least in [schedule for _, schedule in catch.smallest.values()] for catch in catches.values())
 
 

@@ -119,7 +119,7 @@ class ProcessBackend(Backend):
         self.seldom = kind.seldom
         self._tick = tick
         if tick is not None:
-            self.contract = replace(self.contract, transit=max(TRANSIT, self.contract.transit))
+            self.contract = replace(self.contract, transit=max(TRANSIT, self.contract.transit), survives=frozenset())
             self.seldom = frozenset(GOALS)
             self.operations = frozenset(PLAIN)
         self._patch = importable(patch)

@@ -1,7 +1,7 @@
 """Schedules: the whole input of an experiment as data, operations with the gaps between them."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import overload
 
 from timersim.announcements import announced
@@ -24,6 +24,9 @@ class Schedule(Sequence[Operation]):
         for operation in self._operations:
             if not isinstance(operation, Operation):
                 raise ScheduleError(f"a schedule is made of operations: {operation!r}")
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations)
 
     def __len__(self) -> int:
         return len(self._operations)

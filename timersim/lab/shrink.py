@@ -1,31 +1,40 @@
 """Shrinking: the smallest schedule that still fails, by delta debugging."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations, pairwise
 
-from timersim.lab.operations import FLOOD_AFTER, Acquire, Flood, Operation, Release
+from timersim.lab.operations import Operation
 from timersim.lab.schedule import Schedule
+from timersim.lab.simpler import in_place_of, simpler_kinds, simpler_numbers, sorted_at_once
+from timersim.lab.specs import MAX_INTERVAL
 
 MAX_RUNS = 500
 """How many schedules a shrink may run; it ends with the smallest so far."""
 
 
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], max_runs: int = MAX_RUNS) -> Schedule:
-    """Returns a smaller schedule for which `fails` still holds: fewer operations, then smaller numbers.
+def shrink(
+    schedule: Schedule,
+    fails: Callable[[Schedule], bool],
+    max_runs: int = MAX_RUNS,
+    kinds: Iterable[type[Operation]] = (),
+) -> Schedule:
+    """Returns a smaller schedule for which `fails` still holds: fewer operations, then simpler ones, smaller numbers.
 
-    Blocks of operations go first, with their gaps or without; then gaps, then fields. Ends when no step
-    helps any more, or after `max_runs` calls of `fails`.
+    Blocks of operations go first, with their gaps or without, then any two; then gaps, then fields. Where nothing of
+    that helps, an operation may become one of a simpler kind, or go and more time passes for it. No other kinds than
+    `kinds` and those of the schedule come in. Ends when no step helps any more, or after `max_runs` calls of `fails`.
 
     >>> from timersim.lab import Acquire, Release
     >>> fails = lambda s: any(type(operation) is Acquire for operation in s)
     >>> shrink(Schedule([Release(1, "b"), Acquire(2, "a", after=7, gap=3), Release(2, "a")]), fails)
     Schedule([Acquire(0, "s0", after=0)])
     """
-    tried = {schedule}
+    tried, known = {schedule}, {*kinds, *map(type, schedule)}
     progress = True
     while progress:
         progress = False
         for candidate in _candidates(schedule):
-            if candidate in tried:
+            if candidate in tried or not known.issuperset(map(type, candidate)):
                 continue
             if len(tried) > max_runs:
                 return schedule
@@ -38,12 +47,19 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], max_runs: int 
 
 def _candidates(schedule: Schedule) -> Iterator[Schedule]:
     yield from _without_blocks(schedule)
+    yield from _without_pairs(schedule)
+    yield from map(Schedule, in_place_of(schedule))
     yield from _renumbered(schedule)
     for index, operation in enumerate(schedule):
-        for simpler in _simpler(operation):
-            yield _with(schedule, index, simpler)
+        for simpler in simpler_numbers(operation):
+            yield _with(schedule, index, [simpler])
     yield from _with_moved_gaps(schedule)
-    yield from _without_floods(schedule)
+    yield from _sooner(schedule)
+    for index, operation in enumerate(schedule):
+        for kinds in simpler_kinds(operation):
+            yield _with(schedule, index, kinds)
+    yield from map(Schedule, sorted_at_once(schedule))
+    yield from _instead(schedule)
 
 
 def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
@@ -58,9 +74,25 @@ def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
         size //= 2
 
 
+def _without_pairs(schedule: Schedule) -> Iterator[Schedule]:
+    """Yields it without two operations that don't stand side by side; the others happen when they did."""
+    for first, second in combinations(schedule, 2):
+        yield schedule.without(lambda operation, pair=(first, second): any(operation is each for each in pair))  # type: ignore[misc]
+
+
 def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
     """Yields it with the workers counted from 0, and the scopes of each from s0."""
-    workers = {worker: number for number, worker in enumerate(schedule.workers)}
+    named = [operation.worker for operation in schedule if hasattr(operation, "worker")]
+    yield _counted(schedule, list(dict.fromkeys(named)))
+    yield _counted(schedule, schedule.workers)
+    for scope in dict.fromkeys(getattr(operation, "scope", "s0") for operation in schedule):
+        yield Schedule([o.but(scope="s0") if getattr(o, "scope", None) == scope else o for o in schedule])
+    for worker in schedule.workers[1:]:
+        yield Schedule([o.but(worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])
+
+
+def _counted(schedule: Schedule, order: Sequence[int]) -> Schedule:
+    workers = {worker: number for number, worker in enumerate(order)}
     scopes: dict[tuple[int, str], str] = {}
     counts: dict[int, int] = {}
     renamed = []
@@ -68,6 +100,8 @@ def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
         changes: dict[str, object] = {}
         if hasattr(operation, "worker"):
             changes["worker"] = workers[operation.worker]
+        if hasattr(operation, "of"):
+            changes["of"] = workers.get(operation.of, operation.of)
         if hasattr(operation, "scope"):
             key = operation.worker, operation.scope  # type: ignore[attr-defined]  # who has a scope has a worker
             if key not in scopes:
@@ -75,43 +109,48 @@ def _renumbered(schedule: Schedule) -> Iterator[Schedule]:
                 counts[key[0]] = counts.get(key[0], 0) + 1
             changes["scope"] = scopes[key]
         renamed.append(operation.but(**changes))
-    yield Schedule(renamed)
-    for scope in dict.fromkeys(getattr(operation, "scope", "s0") for operation in schedule):
-        yield Schedule([o.but(scope="s0") if getattr(o, "scope", None) == scope else o for o in schedule])
-    for worker in schedule.workers[1:]:
-        yield Schedule([o.but(worker=0) if getattr(o, "worker", None) == worker else o for o in schedule])
-
-
-def _without_floods(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it with a flood's first requests in the flood's place, which needs no fault."""
-    for i, operation in enumerate(schedule):
-        if isinstance(operation, Flood):
-            acquire = Acquire(operation.worker, operation.scope, after=FLOOD_AFTER, gap=operation.gap)
-            requests = [acquire, Release(operation.worker, operation.scope)][: operation.times]
-            yield Schedule([*schedule[:i], *requests, *schedule[i + 1 :]])
-
-
-def _simpler(operation: Operation) -> Iterator[Operation]:
-    for name, least in (("gap", 0), ("after", 0), ("ticks", 1), ("later", 0), ("times", 1), ("pick", 0)):
-        value = getattr(operation, name, least)
-        for smaller in dict.fromkeys((least, (least + value) // 2, value - 1)):
-            if least <= smaller < value:
-                yield operation.but(**{name: smaller})
-    for name, words in operation.words.items():
-        for word in words[: words.index(getattr(operation, name))]:
-            yield operation.but(**{name: word})
+    return Schedule(renamed)
 
 
 def _with_moved_gaps(schedule: Schedule) -> Iterator[Schedule]:
-    """Yields it with a tick taken from an expiration and from a gap that lies before it at once."""
+    """Yields it with a tick taken from an expiration and a gap before it at once, or an operation sooner by its gap."""
     for i, first in enumerate(schedule):
         if not getattr(first, "after", 0):
             continue
         for j in range(i + 1, len(schedule)):
             if schedule[j].gap:
-                shorter = _with(schedule, i, first.but(after=first.after - 1))  # type: ignore[attr-defined]  # it has an `after`
-                yield _with(shorter, j, schedule[j].but(gap=schedule[j].gap - 1))
+                shorter = _with(schedule, i, [first.but(after=first.after - 1)])  # type: ignore[attr-defined]  # it has an `after`
+                yield _with(shorter, j, [schedule[j].but(gap=schedule[j].gap - 1)])
+    for i, (first, second) in enumerate(pairwise(schedule)):
+        if first.gap:
+            sooner = [first.but(gap=0), second.but(gap=first.gap + second.gap)]
+            yield Schedule([*schedule[:i], *sooner, *schedule[i + 2 :]])
 
 
-def _with(schedule: Schedule, index: int, operation: Operation) -> Schedule:
-    return Schedule([*schedule[:index], operation, *schedule[index + 1 :]])
+def _sooner(schedule: Schedule) -> Iterator[Schedule]:
+    """Yields it with the expirations that are not at once so much sooner, all of them."""
+    afters = [after for operation in schedule if (after := getattr(operation, "after", 0))]
+    for less in dict.fromkeys([min(afters), min(afters) - 1, 1]) if len(afters) > 1 else []:
+        yield Schedule([o.but(after=o.after - less) if getattr(o, "after", 0) else o for o in schedule])  # type: ignore[attr-defined]  # as above
+
+
+def _instead(schedule: Schedule) -> Iterator[Schedule]:
+    """Yields it without an operation, and for it all at once, or later, or in another order, or with another word."""
+    for index, operation in enumerate(schedule):
+        rest = Schedule([*schedule[:index], *schedule[index + 1 :]])
+        yield from map(Schedule, sorted_at_once(rest))
+        yield Schedule([o.but(gap=0) for o in rest])
+        yield Schedule([o.but(gap=0, after=0) if hasattr(o, "after") else o.but(gap=0) for o in rest])
+        for more in (1, MAX_INTERVAL):
+            if index < len(rest):
+                yield _with(rest, index, [rest[index].but(gap=rest[index].gap + operation.gap + more)])
+            yield Schedule([o.but(after=o.after + more) if hasattr(o, "after") else o for o in rest])
+        yield Schedule([o.but(after=max(1, o.after)) if hasattr(o, "after") else o for o in rest])
+        for other, said in enumerate(rest):
+            for name, words in said.words.items():
+                for word in words:
+                    yield _with(rest, other, [said.but(**{name: word})])
+
+
+def _with(schedule: Schedule, index: int, operations: Sequence[Operation]) -> Schedule:
+    return Schedule([*schedule[:index], *operations, *schedule[index + 1 :]])
