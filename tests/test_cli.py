@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from timersim import __version__
 from timersim.backends.names import EXAMPLES
 from timersim.cli_ablations import is_all_named, verdict_lines
 from timersim.fakes.broken_servers import ABLATIONS
@@ -35,6 +36,13 @@ def timersim(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Comp
         timeout=120,
         check=False,
     )
+
+
+def test_the_version_is_said(tmp_path: Path) -> None:
+    """`timersim --version` says which version it is, and nothing else."""
+    done = timersim("--version", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"timersim {__version__}\n", "")
 
 
 def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
@@ -350,10 +358,15 @@ LEAVES = "raise SystemExit(0)"
         *(
             (
                 f"check --ablations {more}",
-                "--ablations goes through all safeguards, in memory: no --backend, --server, --without, --real-time,"
-                " --report or --all-faults",
+                f"--ablations goes through all safeguards, in memory: no {wrong}",
             )
-            for more in ("--without reap-once", "--server mine:Good", "--backend local")
+            for more, wrong in (
+                ("--without reap-once", "--without"),
+                ("--server mine:Good --all-faults", "--server and no --all-faults"),
+                ("--backend local", "--backend"),
+                ("--supervisor mine:Good --report page.md", "--supervisor and no --report"),
+                ("--real-time", "--real-time"),
+            )
         ),
         (
             "check --without reap-ones",
@@ -386,7 +399,7 @@ LEAVES = "raise SystemExit(0)"
         ("check --supervisor mine:Good", GOOD_IS_NONE),
         (
             "check --supervisor mine:Pool --server mine:Good",
-            "--supervisor is a backend of its own, in real time: no --backend, --server, --without or --real-time",
+            "--supervisor is a backend of its own, in real time: no --server",
         ),
         ("check --supervisor mine:none", "the supervisor 'mine:none' can't be found: mine has no 'none'"),
         (

@@ -3,14 +3,13 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, make_backend
-from timersim.cli_json import check_writable, write_json
+from timersim.cli_json import write_json
+from timersim.cli_output import console_beside, err
 from timersim.strategies.comparison import Comparison, Example, compare_backends
 
 MODEL = "memory"
@@ -52,9 +51,7 @@ def compare(
     names = backend or [name for name in DEFAULTS if name != MODEL]
     if MODEL in names:
         raise BackendError(f"{MODEL} is what the others are compared with")
-    if json_file not in {None, "-"}:
-        check_writable(Path(json_file or ""))
-    text, err = Console(highlight=False, soft_wrap=True, stderr=json_file == "-"), Console(stderr=True)
+    text = console_beside(json_file)
     made = [make_backend(name, without=without, pin=True) for name in names]
     comparisons = []
     for name, real in zip(names, made, strict=True):

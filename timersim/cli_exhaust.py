@@ -1,7 +1,6 @@
 """`timersim exhaust`: every schedule up to a bound, and its number and its time before it starts."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,8 +8,8 @@ from rich.console import Console
 
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, make_backend
-from timersim.cli_json import check_writable, write_json
-from timersim.cli_output import progress_of, save, tell_findings
+from timersim.cli_json import write_json
+from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, progress_of, save, tell_findings
 from timersim.cli_report import conclusion, summary_line
 from timersim.clock import SystemClock
 from timersim.lab.experiment import Backend, run
@@ -19,8 +18,6 @@ from timersim.lab.schedule import Schedule
 from timersim.strategies.bounds import NAMES, Bound
 from timersim.strategies.exhaustion import check_operations, count, some_schedules
 from timersim.strategies.exhaustion import exhaust as run_all
-
-BROKEN, INTERRUPTED = 1, 130
 
 SAMPLE = 0.3
 """For how many seconds schedules are run to see how long all of them will take."""
@@ -91,9 +88,7 @@ def exhaust(
     """
     numbers = {"after": _whole("--after", after), "gaps": _whole("--gaps", gaps), "ticks": _whole("--ticks", ticks)}
     bound = Bound(workers, scopes, size, _words(ops), **numbers)
-    if json_file not in {None, "-"}:
-        check_writable(Path(json_file or ""))
-    text, err = Console(highlight=False, soft_wrap=True, stderr=json_file == "-"), Console(stderr=True)
+    text = console_beside(json_file)
     backends = [make_backend(name, server=server, without=without, pin=True) for name in backend or ["memory"]]
     for each in backends:
         check_operations(each, bound)

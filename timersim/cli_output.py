@@ -2,16 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from timersim.cli_json import check_writable
 from timersim.cli_report import goal_lines, known_lines, table_lines, within_lines
 from timersim.lab.layout import Kind, Line
 from timersim.lab.report import Finding, Report
 from timersim.lab.saved import FAILURES
+
+BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
+"""Exit statuses; the last is the shell's for Ctrl-C."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 COLOURS = {
     Kind.PLAIN: "",
@@ -21,6 +29,18 @@ COLOURS = {
     Kind.WINDOW: "cyan",
     Kind.GOOD: "green",
 }
+
+
+def console_beside(json_file: str | None) -> Console:
+    """Returns where the text for people goes: to standard error where the report, as JSON, goes to standard output.
+
+    Raises BackendError where the file can't be written, before anything is run.
+    """
+    if json_file == "-":
+        return err
+    if json_file is not None:
+        check_writable(Path(json_file))
+    return out
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, from_spec
-from timersim.cli_json import check_writable, write_json
-from timersim.cli_output import save, tell_findings
+from timersim.cli_json import write_json
+from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, save, tell_findings
 from timersim.cli_report import conclusion, summary_line
 from timersim.lab.experiment import run
 from timersim.lab.report import Report
@@ -29,8 +29,6 @@ STATE = Path("timersim-soak.json")
 
 TELL_EVERY = 10.0
 """Seconds after which a line is due where there is no terminal."""
-
-BROKEN, INTERRUPTED = 1, 130
 
 
 def soak(
@@ -106,10 +104,7 @@ def soak(
     else:
         given = {"name": backend or "memory", "server": server, "without": without}
         spec = {key: value for key, value in given.items() if value is not None}
-    if json_file not in {None, "-"}:
-        check_writable(Path(json_file or ""))
-    err = Console(highlight=False, soft_wrap=True, stderr=True)
-    text = err if json_file == "-" else Console(highlight=False, soft_wrap=True)
+    text = console_beside(json_file)
     made = from_spec(spec)
     try:
         run(Schedule(), made)  # what is wrong with it is said before anything is started
