@@ -602,6 +602,17 @@ def test_a_run_lasts_until_a_timer_is_due_by_a_clock_that_loses() -> None:
     assert [(attempt.at, attempt.outcome) for attempt in trace.of(Attempted)] == [(12.1, "gone")]
 
 
+@pytest.mark.parametrize(
+    "last", [Release(1, "s0", gap=1), Acquire(1, "s0", after=5, gap=1), Acquire(1, "s1", after=0, gap=1)]
+)
+def test_what_arrives_while_a_pass_takes_more_between_two_reaps_counts(last: Operation) -> None:
+    """A server that is paused when it has taken what arrived between two reaps takes again what came meanwhile."""
+    meanwhile = [PauseInPass("drained", 1, gap=20), Acquire(1, "s0", after=0), last]
+    schedule = [PauseInPass("reaped", 1), Acquire(0, "s0", after=20), Acquire(1, "s0", after=20), *meanwhile]
+
+    assert run(Schedule(schedule), SimulatedBackend()).violations == []
+
+
 def test_an_instant_within_a_tick_is_rounded_once() -> None:
     """A reap at the very end of a pause is in time, where that end is a fraction of a tick, too."""
     drifting = [Drift(20), Duplicate(0, 2), SlowReap(0, 2, gap=2), Acquire(0, "s0", after=5)]
