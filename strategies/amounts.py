@@ -12,7 +12,7 @@ AFTERS = (5, 1, 2, 12, 0, 8, 20, 3)
 RARE = (6, 7)
 """The values with which the server is started though it runs, or stopped though it is stopped.
 
-A stopped server whose workers hold timers is started with it, whatever was drawn.
+A stopped server is started with them where timers are held, or where anything but a stop was drawn.
 """
 
 ALIKE = (6, 7)

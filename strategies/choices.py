@@ -134,8 +134,8 @@ def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:
         when, value = divmod(choose((len(GAPS) + len(AIMS)) * len(AFTERS)), len(AFTERS))
         gap = _gap(plan, when)
         plan.pass_time(gap)
-        met = _met(plan, value)
-        possible = _possible(plan, met if met and met in vocabulary.kinds else deck[kind], worker, value)
+        met = _met(plan, deck[kind], value)
+        possible = _possible(plan, met if met in vocabulary.kinds else deck[kind], worker, value)
         drawn = possible if possible in vocabulary.kinds else deck[kind]
         if drawn is CrashSending:
             operations.append(CrashSending(worker, vocabulary.sending[value % len(vocabulary.sending)], gap=gap))
@@ -155,13 +155,16 @@ def _gap(plan: Plan, when: int) -> int:
     return max(0, ahead[min(which, len(ahead) - 1)] + near - plan.now) if ahead else 0
 
 
-def _met(plan: Plan, value: int) -> type[Operation] | None:
-    """Returns what meets what was drawn before: an old timer's pid, a stop with live timers, a late request."""
+def _met(plan: Plan, kind: type[Operation], value: int) -> type[Operation]:
+    """Returns what meets what was drawn before: an old timer's pid, a stop, a late request; `kind` where nothing does.
+
+    A start comes soon whether timers are held or not, so that what fails by it can do without them.
+    """
     if value % 4 and plan.orphans():
         return Reuse
-    if value in RARE and plan.held and plan.away_until == math.inf:
+    if value in RARE and plan.away_until == math.inf and (plan.held or not issubclass(kind, StopServer | StartServer)):
         return StartServer
-    return Release if value % 2 and plan.under_way in plan.held else None
+    return Release if value % 2 and plan.under_way in plan.held else kind
 
 
 def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> type[Operation]:
@@ -180,11 +183,13 @@ def _possible(plan: Plan, kind: type[Operation], worker: int, value: int) -> typ
         return kind
     if kind is Reuse:
         return Reuse if plan.ended else Acquire
+    if kind is Resume and plan.paused:
+        return Resume
     if worker in plan.ended:
         return kind if plan.held and issubclass(kind, _AIMED) else Start
     if kind is Start:
         return Acquire
-    if kind is Resume and worker not in plan.paused:
+    if kind is Resume:
         return Release
     return kind
 
@@ -230,6 +235,7 @@ def _made(plan: Plan, kind: type[Operation], worker: int, scope: str, value: int
         plan.paused.add(worker)
         return Pause(worker, gap=gap)
     if kind is Resume:
+        worker = worker if worker in plan.paused else min(plan.paused, default=worker)
         plan.paused.discard(worker)
         return Resume(worker, gap=gap)
     if kind is PauseServer:
