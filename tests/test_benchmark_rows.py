@@ -1,11 +1,13 @@
 """The rows of `timersim bench` are data, and the README's table has the rows that the command has."""
 
+import doctest
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import PARTS
+from tests.benchmarks import row as row_module
 from tests.benchmarks.row import Anchor, Benchmark, Figure, Result, Row, Size, Target, in_rates, in_time
 from tests.benchmarks.side_by_side import Comparison
 from tests.benchmarks.table import conclusion_lines, markdown_lines, row_lines, rows_told
@@ -49,6 +51,13 @@ def test_the_target_itself_is_met(ratio: float, target: Target | None, verdict: 
 def test_a_ratio_shows_on_which_side_of_its_target_it_is(ratio: float, target: Target | None, text: str) -> None:
     """A ratio is rounded, but never to the other side of the target."""
     assert row(ratio, target).ratio == text
+
+
+def test_the_examples_of_the_rows_run() -> None:
+    """What the docstrings show is so."""
+    result = doctest.testmod(row_module)
+
+    assert (result.failed, result.attempted) == (0, 2)
 
 
 def test_a_comparison_becomes_a_result() -> None:

@@ -92,7 +92,7 @@ def test_json_on_standard_output_is_alone_there() -> None:
 
 
 def test_the_markdown_is_a_table_below_its_caption() -> None:
-    """`--markdown` prints nothing but the caption, with date and machine, and the table."""
+    """`--markdown` prints the caption, with date and machine, and the table; what it comes to is said beside it."""
     done = bench("soak", "--markdown", code=with_ratio(1.5))
 
     caption, empty, head, line, row = done.stdout.splitlines()
@@ -102,6 +102,7 @@ def test_the_markdown_is_a_table_below_its_caption() -> None:
     assert (empty, head.count("|"), line) == ("", 9, "|" + "---|" * 8)
     against = "the same generator, with a loop and a verdict by hand"
     assert row == f"| soak, 12 operations at most | 7 us | {against} | 1 us | 1.50x | <= 2x | met | |"
+    assert done.stderr.splitlines()[1:] == ["Every target is met: 1 of 1."]
 
 
 @pytest.mark.parametrize(

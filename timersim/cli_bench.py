@@ -34,7 +34,7 @@ def bench(
         list[str] | None, typer.Argument(metavar="[ROWS]...", help="Which rows to measure. [default: all]")
     ] = None,
     scale: Annotated[
-        float, typer.Option(metavar="X", help="Measure less (0.01) or more (2); so few rounds, or so many, too.")
+        float, typer.Option(metavar="X", help="Measure so much of the whole: 0.01 is little, 2 twice as much.")
     ] = 1.0,
     rounds: Annotated[
         int | None, typer.Option(metavar="N", help="Rounds for each row. [default: 7 or 9, times the scale]")
@@ -91,8 +91,11 @@ def bench(
             f"nothing was measured: every row of {', '.join(chosen)} is too large for {scale:g}, the scale"
         )
     today, machine = date.today(), machine_text()
-    for line in table.markdown_lines(rows, today, machine) if markdown else table.conclusion_lines(rows, left_out):
-        text.print(line, markup=False)
+    if markdown:
+        for line in table.markdown_lines(rows, today, machine):
+            text.print(line, markup=False)
+    for line in table.conclusion_lines(rows, left_out):
+        (err if markdown else text).print(line, markup=False)
     if json_file is not None:
         settings = {"date": today.isoformat(), "machine": machine, "scale": scale, "rounds": rounds}
         told = {"rows": [row.to_object() for row in rows], "left_out": [each.what for each in left_out]}
