@@ -133,7 +133,8 @@ def machine_text() -> str:
     cpus = len(os.sched_getaffinity(0))
     processors = f"{cpus} CPU{'s' if cpus > 1 else ''}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{processors}, {python}, {platform.system()} {platform.release()}, timersim {__version__}"
+    kernel = ".".join(platform.release().split(".")[:2])  # the rest is the builder's
+    return f"{processors}, {python}, {platform.system()} {kernel}, timersim {__version__}"
 
 
 def measured(parts: Any, names: Sequence[str], size: "Size") -> Iterator[tuple["Benchmark", "Row | None"]]:
