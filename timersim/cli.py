@@ -1,4 +1,4 @@
-"""The command line: `timersim check`, `soak`, `exhaust`, `replay`, `show` and `compare`."""
+"""The command line: `timersim check`, `soak`, `exhaust`, `replay`, `show`, `compare` and `bench`."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from timersim import __version__
 from timersim.backends.names import BackendError
+from timersim.cli_bench import BenchError, bench
 from timersim.cli_check import check
 from timersim.cli_compare import compare
 from timersim.cli_exhaust import exhaust
@@ -28,6 +29,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+WRONG = (
+    *(BackendError, BenchError, SoakError, ServerError, PatchError, ScheduleError),
+    *(ImportError, RuntimeError),
+)
+"""What is wrong with a call or with the environment."""
+
 
 def main() -> None:
     """Runs the command; what is wrong with the call is said in one line, exit status 2."""
@@ -36,7 +43,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
-    except (BackendError, SoakError, ServerError, PatchError, ScheduleError, ImportError, RuntimeError) as error:
+    except WRONG as error:
         _fail(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read has had enough
@@ -82,6 +89,7 @@ app.command(short_help="Run every schedule up to a bound.")(exhaust)
 app.command(short_help="Compare real processes with the simulated ones.")(compare)
 app.command(short_help="Run saved schedules again.")(replay)
 app.command(short_help="Show what a saved schedule does, as text and as a figure.")(show)
+app.command(short_help="Measure how fast timersim is.")(bench)
 
 
 def _fail(message: str) -> NoReturn:

@@ -18,7 +18,8 @@ from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import unheard
 
 from .plain_generators import field_strategies, plain
-from .side_by_side import compare, in_a_child
+from .row import Benchmark, Result, Size, Target, in_time
+from .side_by_side import Side, compare, in_a_child
 
 VOCABULARY = Vocabulary(EVERYTHING)
 
@@ -26,22 +27,35 @@ CONTRACT = SimulatedBackend().contract
 """It survives everything, so schedules have every operation."""
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    rounds, examples = max(1, int(7 * scale)), max(10, int(300 * scale))
-    result = compare(partial(drawn, schedules(contract=CONTRACT), examples), partial(drawn, _floor(), examples), rounds)
-    yield (
-        f"drawing, every operation:          {result.ours * 1e6:6.1f} us an operation, a composite"
-        f" {result.floor * 1e6:.1f} us, {result.ratio:.2f}x (<= 1.1x)"
-    )
-    given_time = in_a_child(partial(drawn, schedules(contract=CONTRACT), examples))
-    seeded_time, run_time, judged_time = (in_a_child(partial(part, examples)) for part in (seeded, running, judging))
-    for name, time in (("Hypothesis", given_time), ("plain seeds", seeded_time)):
-        whole = time + run_time
-        yield (
-            f"shares, drawn by {name}: {time / whole:.0%} drawing, {(run_time - judged_time) / whole:.0%} simulation,"
-            f" {judged_time / whole:.0%} judging; the run is {run_time / time:.2f}x (of the drawing)"
-        )
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured."""
+    yield Benchmark("drawing, every operation", "a composite, built once", Target("<=", 1.1), drawing)
+    yield Benchmark("a run, of its drawing", "what Hypothesis took to draw it", Target("<=", 0.1), beside_hypothesis)
+    yield Benchmark("a run, of a plain seed's", "what drawing from plain seeds took", None, beside_seeds)
+
+
+def drawing(size: Size) -> Result:
+    """Times the drawing of an operation."""
+    examples = size.times(300, 10)
+    mine, by_hand = (partial(drawn, each, examples) for each in (schedules(contract=CONTRACT), _floor()))
+    return in_time(compare(mine, by_hand, size.rounds(7)), "us")
+
+
+def beside_hypothesis(size: Size) -> Result:
+    """Times a run, its verdict alone, and what Hypothesis takes to draw; an operation each."""
+    examples = size.times(300, 10)
+    return _beside(partial(drawn, schedules(contract=CONTRACT), examples), examples, size)
+
+
+def beside_seeds(size: Size) -> Result:
+    """Times a run, its verdict alone, and what the same generator takes without Hypothesis."""
+    examples = size.times(300, 10)
+    return _beside(partial(seeded, examples), examples, size)
+
+
+def _beside(draw: Side, examples: int, size: Size) -> Result:
+    result = compare(partial(running, examples), draw, size.rounds(7))
+    return in_time(result, "us", ("the verdict alone", in_a_child(partial(judging, examples))))
 
 
 def drawn(strategy: st.SearchStrategy[Schedule], examples: int) -> float:

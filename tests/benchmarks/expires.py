@@ -3,11 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from time import perf_counter, time
+from typing import Any
 
 from timersim import TimerClient, expires
 
-from .side_by_side import compare
+from .row import Benchmark, Result, Size, Target, in_time
+from .side_by_side import compare, in_a_child
 
 
 class Nobody(TimerClient):
@@ -38,17 +42,21 @@ class ByHand:
         self.client.release(self.scope)
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    times = max(1_000, int(200_000 * scale))
-    rounds = max(1, int(9 * scale))
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured, at each depth of the stack."""
     for depth in (10, 100):
-        mine, by_hand = partial(deep, depth, partial(ours, times)), partial(deep, depth, partial(floor, times))
-        result = compare(mine, by_hand, rounds)
-        yield (
-            f"expires, stack of {depth:>3}:          {result.ours * 1e6:6.2f} us, floor {result.floor * 1e6:6.2f} us,"
-            f" {result.ratio:.2f}x (<= 1.5x)"
-        )
+        what = f"expires, stack of {depth}"
+        yield Benchmark(what, "a class with sys._getframe", Target("<=", 1.5), partial(measured, depth))
+
+
+def measured(depth: int, size: Size) -> Result:
+    """Times both sides, and torch's where it is installed."""
+    times = size.times(200_000, 1_000)
+    mine, by_hand = partial(deep, depth, partial(ours, times)), partial(deep, depth, partial(floor, times))
+    result = compare(mine, by_hand, size.rounds(9))
+    if find_spec("torch") is None:
+        return in_time(result, "us")
+    return in_time(result, "us", ("torch's", in_a_child(partial(torchs, depth, max(10, times // 1_000)))))
 
 
 def deep(depth: int, side: Callable[[], float]) -> float:
@@ -62,6 +70,21 @@ def ours(times: int) -> float:
     begun = perf_counter()
     for _ in range(times):
         with expires(after=60, client=client):
+            pass
+    return (perf_counter() - begun) / times
+
+
+def torchs(depth: int, times: int) -> float:
+    """With torch's `expires`."""
+    timer = import_module("torch.distributed.elastic.timer")
+    client = type("Nobody", (timer.TimerClient,), {"acquire": Nobody.acquire, "release": Nobody.release})()
+    return deep(depth, partial(_torchs, timer, client, times))
+
+
+def _torchs(timer: Any, client: Any, times: int) -> float:
+    begun = perf_counter()
+    for _ in range(times):
+        with timer.expires(after=60, client=client):
             pass
     return (perf_counter() - begun) / times
 

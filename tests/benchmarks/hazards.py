@@ -8,7 +8,8 @@ import logging
 import multiprocessing
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from timersim import (
     SocketTimerServer,
     TimerClient,
 )
+
+from .row import Benchmark, Figure, Result, Size, Target
 
 FAR = 4e9
 MAX_INTERVAL = 60
@@ -39,16 +42,20 @@ KINDS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the line of the report."""
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is counted on each transport: no kill may cost anything, but on a queue, which can't help it."""
+    for hazard, trial in (("a request lost", _Trial.is_kept), ("rest silenced", _Trial.is_heard)):
+        for name in KINDS:
+            target = None if name == "local" else Target("<=", 0)
+            yield Benchmark(f"kills, {name}, {hazard}", "all of the kills", target, partial(counted, name, trial))
+
+
+def counted(name: str, trial: "Callable[[_Trial], bool]", size: Size) -> Result:
+    """Counts the kills that cost something."""
     logging.getLogger("timersim").addHandler(logging.NullHandler())  # that the dead are refused is no news here
-    times = max(2, int(60 * scale))
-    rates = []
-    for name in KINDS:
-        lost = sum(not _Trial(name).is_kept() for _ in range(times))
-        silenced = sum(not _Trial(name).is_heard() for _ in range(times))
-        rates.append(f"{name} {lost} and {silenced}")
-    yield f"hazards, of {times} kills a request lost, and of {times} the rest silenced: {'; '.join(rates)}"
+    times = size.times(60, 2)
+    costly = sum(not trial(_Trial(name)) for _ in range(times))
+    return Result(Figure(costly, "kills"), Figure(times, "kills"), costly / times)
 
 
 class _Trial:

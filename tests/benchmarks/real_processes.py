@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from timersim.backends import ProcessBackend
 from timersim.backends.process import Transport
 from timersim.lab import Acquire, Release, Schedule, Start, run
 
+from .row import Benchmark, Result, Size, Target, in_time
 from .side_by_side import compare
 
 if TYPE_CHECKING:
@@ -36,24 +38,30 @@ CALM = Schedule([Acquire(0, "s", after=5), *PAIRS, Release(0, "s", gap=1)])
 WORKERS = 3
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    times, rounds = max(10, int(400 * scale)), max(1, int(7 * scale))
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured: the targets are those of the socket, the other transports are beside it."""
     transports: tuple[Transport, ...] = ("socket", "local", "file")
     for transport in transports:
-        for name, schedule, target in (("a kill", KILL, "<= 2x"), ("no kill", CALM, "<= 4x")):
-            has_kill = schedule is KILL
-            result = compare(partial(ours, transport, schedule, times), partial(floor, times, kills=has_kill), rounds)
-            goal = f"{target} on socket" if transport == "socket" else "reported beside socket"
-            yield (
-                f"real processes, {transport:<6}, {name:<7}:   {result.ours * 1e3:6.2f} ms, floor"
-                f" {result.floor * 1e3:6.2f} ms, {result.ratio:.2f}x ({goal})"
-            )
-    result = compare(partial(spawned, max(1, int(10 * scale))), partial(ours, "socket", KILL, times), rounds)
-    yield (
-        f"real processes, spawned for each:  {result.ours * 1e3:6.1f} ms, on socket {result.floor * 1e3:6.2f} ms,"
-        f" {result.ratio:.2f}x (>= 40x)"
-    )
+        for name, schedule, limit in (("a kill", KILL, 2), ("no kill", CALM, 4)):
+            target = Target("<=", limit) if transport == "socket" else None
+            what = f"real processes, {transport}, {name}"
+            yield Benchmark(what, "a warm pool by hand", target, partial(measured, transport, schedule))
+    against = "multiprocessing spawn for each; the ratio: how much sooner"
+    yield Benchmark("real processes, none spawned", against, Target(">=", 40), beside_spawn)
+
+
+def measured(transport: Transport, schedule: Schedule, size: Size) -> Result:
+    """Times both sides."""
+    times = size.times(400, 10)
+    by_hand = partial(floor, times, kills=schedule is KILL)
+    return in_time(compare(partial(ours, transport, schedule, times), by_hand, size.rounds(7)), "ms")
+
+
+def beside_spawn(size: Size) -> Result:
+    """Times the socket beside processes that are spawned for each schedule."""
+    socket_side, spawn_side = partial(ours, "socket", KILL, size.times(400, 10)), partial(spawned, size.times(10, 1))
+    result = in_time(compare(socket_side, spawn_side, size.rounds(7)), "ms")
+    return replace(result, ratio=1 / result.ratio)
 
 
 def ours(transport: Transport, schedule: Schedule, times: int) -> float:

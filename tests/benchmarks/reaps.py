@@ -21,6 +21,7 @@ from timersim import (
     TimerClient,
 )
 
+from .row import Benchmark, Result, Size, Target, in_time
 from .side_by_side import compare
 
 AFTER = 0.03
@@ -28,15 +29,17 @@ SPIN = 0.0003
 MAX_INTERVAL = 60
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    times = max(3, int(40 * scale))
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured, on each transport."""
     for name in ("local", "file", "socket"):
-        result = compare(partial(ours, name, times), partial(floor, times), rounds=max(1, int(7 * scale)))
-        yield (
-            f"expiration to dead, {name:<6}:       {result.ours * 1e3:6.2f} ms, floor {result.floor * 1e3:6.2f} ms,"
-            f" {result.ratio:.2f}x (<= 1.5x)"
-        )
+        what = f"expiration to dead, {name}"
+        yield Benchmark(what, "sleep, spin, SIGKILL, waitpid", Target("<=", 1.5), partial(measured, name))
+
+
+def measured(name: str, size: Size) -> Result:
+    """Times both sides; the medians."""
+    times = size.times(40, 3)
+    return in_time(compare(partial(ours, name, times), partial(floor, times), size.rounds(7)), "ms")
 
 
 def ours(name: str, times: int) -> float:

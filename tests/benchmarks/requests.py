@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +25,36 @@ from timersim import (
     TimerClient,
 )
 
-from .side_by_side import Side, compare
+from .row import Benchmark, Result, Size, Target, in_rates
+from .side_by_side import compare
 
 LIMIT = 60.0
 MAX_INTERVAL = 1
 """Seconds; torch's server takes so long to stop."""
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report; torch's are left out where it isn't installed."""
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured, from one client process and from eight."""
     for clients in (1, 8):
-        times = max(100, int(20_000 * scale) // clients)
-        torchs = _torchs(clients, times)
-        rounds = max(1, int(7 * scale))
-        if torchs is not None:
-            for name in ("local", "file"):
-                result = compare(partial(ours, name, clients, times), torchs, rounds)
-                yield _row(name, clients, result.ours, result.floor, result.ratio, "torch's LocalTimer; >= 1x")
-        result = compare(partial(ours, "socket", clients, times), partial(echo, clients, times), rounds)
-        yield _row("socket", clients, result.ours, result.floor, result.ratio, "a bare SEQPACKET round trip; >= 0.5x")
+        for name in ("local", "file"):
+            what = f"requests, {name} from {clients}"
+            yield Benchmark(what, "torch's LocalTimer", Target(">=", 1), partial(beside_torch, name, clients))
+        against = "a bare SEQPACKET round trip"
+        yield Benchmark(f"requests, socket from {clients}", against, Target(">=", 0.5), partial(beside_echo, clients))
 
 
-def _row(name: str, clients: int, mine: float, floors: float, ratio: float, what: str) -> str:
-    rates = f"{1 / mine:>9,.0f}/s, floor {1 / floors:>9,.0f}/s"
-    return f"requests, {name:<6} from {clients}: {rates}, {1 / ratio:.2f}x ({what})"
+def beside_torch(name: str, clients: int, size: Size) -> Result | None:
+    """Times a transport and torch's, where torch is installed."""
+    if find_spec("torch") is None:
+        return None
+    times = size.times(20_000 // clients, 100)
+    return in_rates(compare(partial(ours, name, clients, times), partial(torchs, clients, times), size.rounds(7)))
+
+
+def beside_echo(clients: int, size: Size) -> Result:
+    """Times the socket and a bare one."""
+    times = size.times(20_000 // clients, 100)
+    return in_rates(compare(partial(ours, "socket", clients, times), partial(echo, clients, times), size.rounds(7)))
 
 
 def ours(name: str, clients: int, times: int) -> float:
@@ -66,18 +73,12 @@ def ours(name: str, clients: int, times: int) -> float:
         return _served(server, client, clients, times)
 
 
-def _torchs(clients: int, times: int) -> Side | None:
-    try:
-        torch = importlib.import_module("torch.distributed.elastic.timer")
-    except ImportError:
-        return None
-
-    def side() -> float:
-        queue = multiprocessing.get_context("spawn").Queue()
-        server = _counting(torch.LocalTimerServer)(queue, MAX_INTERVAL)
-        return _served(server, lambda: torch.LocalTimerClient(queue), clients, times)
-
-    return side
+def torchs(clients: int, times: int) -> float:
+    """Seconds a request over torch's queue."""
+    torch = importlib.import_module("torch.distributed.elastic.timer")
+    queue = multiprocessing.get_context("spawn").Queue()
+    server = _counting(torch.LocalTimerServer)(queue, MAX_INTERVAL)
+    return _served(server, lambda: torch.LocalTimerClient(queue), clients, times)
 
 
 def _counting(kind: type[Any]) -> type[Any]:

@@ -1,10 +1,14 @@
 """Virtual time: workers that acquire, work and release under a watchdog, and a tiny schedule, against a bare loop."""
 
 import heapq
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from time import perf_counter
+from typing import Any
 
 from timersim import MemoryTimerClient, MemoryTimerServer
 from timersim.fakes import SimulatedBackend, VirtualClock
@@ -14,7 +18,8 @@ from timersim.lab.trace import Trace
 from timersim.memory_timer import MemoryRequestQueue
 from timersim.strategies.search import seeded_schedule
 
-from .side_by_side import compare
+from .row import Benchmark, Result, Size, Target, in_time
+from .side_by_side import Comparison, compare
 
 STEPS = 20
 """How often each worker acquires, works for a while, and releases."""
@@ -23,30 +28,55 @@ LIMIT = 3600.0
 """Virtual seconds after which a worker would be reaped; none is."""
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    rounds = max(1, int(7 * scale))
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured: simulations of many workers, and a tiny schedule with its set-up."""
     for workers in (10, 1_000, 100_000):
-        if workers > 100_000 * scale:
-            continue
-        steps = max(2, min(STEPS * 1_000 // workers, 2_000))
-        result = compare(partial(ours, workers, steps), partial(floor, workers, steps), rounds)
-        yield (
-            f"simulation, {workers:>7,} workers:      {result.ours * 1e6:6.2f} us a step, floor"
-            f" {result.floor * 1e6:6.2f} us, {result.ratio:.2f}x (<= 2x to 1,000)"
-        )
-    times = max(20, int(300 * scale))
-    result = compare(partial(tiny, times), partial(tiny_floor, times), rounds)
-    yield (
-        f"schedule, of 12 operations:        {result.ours * 1e6:6.1f} us with its world and verdict, bare loop"
-        f" {result.floor * 1e6:.1f} us, {result.ratio:.2f}x (<= 2.5x for the kernel alone)"
-    )
-    result = compare(partial(judging, times), partial(tiny, times), rounds)
-    without = result.floor - result.ours
-    yield (
-        f"judging, the same:                 {result.ours * 1e6:6.1f} us, the run without it {without * 1e6:.1f} us,"
-        f" {result.ratio / (1 - result.ratio):.2f}x (<= 0.5x)"
-    )
+        target = Target("<=", 2) if workers <= 1_000 else None
+        what = f"simulation of {workers:,} workers"
+        yield Benchmark(what, "a bare loop with two heaps", target, partial(measured, workers))
+        against = "SimPy processes and a heap of timers"
+        yield Benchmark(f"the same {workers:,}, beside SimPy", against, Target("<=", 1), partial(beside_simpy, workers))
+    yield Benchmark("12 operations, the kernel alone", "a bare loop with two heaps", Target("<=", 2.5), kernel_alone)
+    yield Benchmark("12 operations, the whole run", "a bare loop, set-up included", None, whole_run)
+    yield Benchmark("12 operations, their judging", "the run without it", Target("<=", 0.5), share_of_judging)
+
+
+def measured(workers: int, size: Size) -> Result | None:
+    """Times both sides; a step of a worker is one acquire, some work, and one release."""
+    return _simulated(workers, floor, size)
+
+
+def beside_simpy(workers: int, size: Size) -> Result | None:
+    """Times ours beside SimPy, where that is installed."""
+    return None if find_spec("simpy") is None else _simulated(workers, simpys, size)
+
+
+def _simulated(workers: int, other: Callable[[int, int], float], size: Size) -> Result | None:
+    if workers > 100_000 * size.scale:
+        return None
+    steps = max(2, min(STEPS * 1_000 // workers, 2_000))
+    return in_time(compare(partial(ours, workers, steps), partial(other, workers, steps), size.rounds(7)), "us")
+
+
+def kernel_alone(size: Size) -> Result:
+    """Times a virtual clock on which the operations, and a timer for each, come due."""
+    times = size.times(300, 20)
+    return in_time(compare(partial(kernel, times), partial(kernel_floor, times), size.rounds(7)), "us")
+
+
+def whole_run(size: Size) -> Result:
+    """Times a run with its world, trace and verdict."""
+    times = size.times(300, 20)
+    return in_time(compare(partial(tiny, times), partial(tiny_floor, times), size.rounds(7)), "us")
+
+
+def share_of_judging(size: Size) -> Result:
+    """Times the judging, and takes it from the run that it is a part of."""
+    times = size.times(300, 20)
+    result = compare(partial(judging, times), partial(tiny, times), size.rounds(7))
+    ratio = result.ratio / (1 - result.ratio) if result.ratio < 1 else math.inf
+    without = Comparison(result.ours, result.floor - result.ours, ratio)
+    return in_time(without, "us")
 
 
 def ours(workers: int, steps: int) -> float:
@@ -95,6 +125,75 @@ def floor(workers: int, steps: int) -> float:
             heapq.heappush(timers, (now + LIMIT, worker))
             heapq.heappush(due, (now + 1.0 + (worker * 7 + step) % 13 / 16, next(serial), worker, step + 1))
     return (perf_counter() - begun) / (workers * steps)
+
+
+def simpys(workers: int, steps: int) -> float:
+    """With a process of SimPy's for each worker, and the timers by hand; seconds a step."""
+    simpy = import_module("simpy")
+    world = simpy.Environment()
+    timers: list[tuple[float, int]] = []
+    live: dict[int, float] = {}
+
+    def work(worker: int) -> Iterator[Any]:
+        for step in range(steps):
+            live[worker] = world.now + LIMIT
+            heapq.heappush(timers, (world.now + LIMIT, worker))
+            yield world.timeout(1.0 + (worker * 7 + step) % 13 / 16)
+            while timers and live.get(timers[0][1]) != timers[0][0]:
+                heapq.heappop(timers)
+            del live[worker]
+
+    for worker in range(workers):
+        world.process(work(worker))
+    begun = perf_counter()
+    world.run()
+    assert not live
+    return (perf_counter() - begun) / (workers * steps)
+
+
+def kernel(times: int) -> float:
+    """A clock for each schedule, on which each operation, and the timer of it, is called when it is due."""
+    schedules = _schedules(times)
+    begun = perf_counter()
+    for schedule in schedules:
+        clock = VirtualClock()
+        live: dict[int, int] = {}
+        now = 0
+
+        def perform(worker: int, after: int, clock: VirtualClock = clock, live: dict[int, int] = live) -> None:
+            live[worker] = after
+            clock.call_later(after, live.clear)
+
+        for operation in schedule:
+            now += operation.gap
+            clock.call_later(now, partial(perform, getattr(operation, "worker", 0), getattr(operation, "after", 0)))
+        clock.run_until_idle()
+        clock.close()
+    return (perf_counter() - begun) / times
+
+
+def kernel_floor(times: int) -> float:
+    """By hand: a heap of the operations, and a heap of their timers, by turns."""
+    schedules = _schedules(times)
+    begun = perf_counter()
+    for schedule in schedules:
+        due: list[tuple[int, int, int, int]] = []
+        timers: list[tuple[int, int]] = []
+        live: dict[int, int] = {}
+        now = 0
+        for serial, operation in enumerate(schedule):
+            now += operation.gap
+            after = getattr(operation, "after", 0)
+            heapq.heappush(due, (now, serial, getattr(operation, "worker", 0), after))
+        while due or timers:
+            if timers and (not due or timers[0][0] < due[0][0]):
+                heapq.heappop(timers)
+                live.clear()
+                continue
+            now, serial, worker, after = heapq.heappop(due)
+            live[worker] = after
+            heapq.heappush(timers, (now + after, serial))
+    return (perf_counter() - begun) / times
 
 
 def tiny(times: int) -> float:

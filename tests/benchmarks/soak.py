@@ -9,18 +9,21 @@ from timersim.fakes import SimulatedBackend
 from timersim.strategies.search import seeded_schedule, tally
 
 from .bare_loop import simulated, verdict
+from .row import Benchmark, Result, Size, Target, in_time
 from .side_by_side import compare, in_a_child
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
-    rounds, schedules = max(1, int(7 * scale)), max(20, int(1_000 * scale))
-    result = compare(partial(ours, schedules), partial(floor, schedules), rounds)
-    drawing = in_a_child(partial(generator, schedules))
-    yield (
-        f"soak, 12 operations at most:       {1 / result.ours:6,.0f} schedules a second, by hand"
-        f" {1 / result.floor:,.0f} (drawing {drawing / result.floor:.0%} of it), {result.ratio:.2f}x (<= 2x)"
-    )
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured."""
+    against = "the same generator, with a loop and a verdict by hand"
+    yield Benchmark("soak, 12 operations at most", against, Target("<=", 2), measured)
+
+
+def measured(size: Size) -> Result:
+    """Times both sides, and beside them the drawing that is in both; the ratio is that of the seconds a schedule."""
+    schedules = size.times(1_000, 20)
+    result = compare(partial(ours, schedules), partial(floor, schedules), size.rounds(7))
+    return in_time(result, "us", ("the drawing alone", in_a_child(partial(generator, schedules))))
 
 
 def ours(schedules: int) -> float:

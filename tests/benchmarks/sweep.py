@@ -7,6 +7,7 @@ from functools import partial
 from multiprocessing import get_context
 from time import perf_counter, process_time
 
+from .row import Benchmark, Result, Size, Target, in_time
 from .side_by_side import compare
 
 CELL = 0.001
@@ -16,15 +17,17 @@ CHUNK = 50
 """How many cells are sent at once by hand: 50 ms of them."""
 
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the line of the report."""
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured."""
+    against = "ProcessPoolExecutor.map, chunked by hand"
+    yield Benchmark("sweep, cells of 1 ms", against, Target("<=", 1.2), measured)
+
+
+def measured(size: Size) -> Result:
+    """Times both sides."""
     jobs = os.cpu_count() or 1
-    cells = max(40, int(2_000 * jobs * scale))
-    result = compare(partial(ours, cells, jobs), partial(floor, cells, jobs), rounds=max(1, int(7 * scale)))
-    yield (
-        f"sweep, {cells:,} cells of 1 ms:       {result.ours * 1e3:6.2f} ms a cell, floor {result.floor * 1e3:6.2f} ms,"
-        f" {result.ratio:.2f}x (<= 1.2x)"
-    )
+    cells = size.times(2_000 * jobs, 40)
+    return in_time(compare(partial(ours, cells, jobs), partial(floor, cells, jobs), size.rounds(7)), "ms")
 
 
 def cell(number: int, seed: int) -> float:

@@ -9,23 +9,44 @@ from time import perf_counter
 
 from timersim.timer_table import TimerTable
 
-from .side_by_side import compare
+from .row import Benchmark, Figure, Result, Size, Target, in_time
+from .side_by_side import compare, in_a_child
 
 SCOPES = 10
 """Timers of one worker."""
 
+BYTES = 200
+"""What a timer may weigh."""
 
-def rows(scale: float) -> Iterator[str]:
-    """Yields the lines of the report."""
+SCANNED = 10_000
+"""Among more timers a scan is not measured: one takes milliseconds."""
+
+
+def benchmarks() -> Iterator[Benchmark]:
+    """Yields what is measured, for each number of timers that live."""
     for live in (100, 1_000, 10_000, 100_000, 1_000_000):
-        if live > 1_000_000 * scale:
-            break
-        times = max(1_000, int(200_000 * scale))
-        result = compare(partial(ours, live, times), partial(floor, live, times), rounds=max(1, int(9 * scale)))
-        yield (
-            f"timer table, {live:>9,} live: {result.ours * 1e6:6.2f} us, floor {result.floor * 1e6:6.2f} us,"
-            f" {result.ratio:.2f}x (<= 1.5x), {bytes_a_timer(live):.0f} bytes a timer (<= 200)"
-        )
+        what = f"timer table of {live:,}"
+        yield Benchmark(what, "heapq with lazy deletion", Target("<=", 1.5), partial(measured, live))
+        yield Benchmark(f"{what}, bytes", f"{BYTES} bytes a timer", Target("<=", 1), partial(held, live))
+
+
+def measured(live: int, size: Size) -> Result | None:
+    """Times both sides, and a scan of all timers where that is not too long."""
+    if live > 1_000_000 * size.scale:
+        return None
+    times = size.times(200_000, 1_000)
+    result = compare(partial(ours, live, times), partial(floor, live, times), size.rounds(9))
+    if live > SCANNED:
+        return in_time(result, "us")
+    return in_time(result, "us", ("a scan of a dict, as in torch", in_a_child(partial(scan, live, times * 10 // live))))
+
+
+def held(live: int, size: Size) -> Result | None:
+    """Weighs the table."""
+    if live > 1_000_000 * size.scale:
+        return None
+    weight = in_a_child(partial(bytes_a_timer, live))
+    return Result(Figure(weight, "B"), Figure(BYTES, "B"), weight / BYTES)
 
 
 def ours(live: int, times: int) -> float:
@@ -60,6 +81,19 @@ def floor(live: int, times: int) -> float:
             heapq.heappop(heap)
 
     return _timed(step, keys, live, times)
+
+
+def scan(live: int, times: int) -> float:
+    """With a dict all of which is looked through for the next expiration."""
+    keys = [(number // SCOPES, f"s{number % SCOPES}") for number in range(live)]
+    entries = {key: float(number) for number, key in enumerate(keys)}
+
+    def step(key: tuple[int, str], at: float) -> None:
+        del entries[key]
+        entries[key] = at
+        min(entries.values())
+
+    return _timed(step, keys, live, max(10, times))
 
 
 def bytes_a_timer(live: int) -> float:
