@@ -450,6 +450,7 @@ WRONG_CALLS = [
 
 EACH = """
 import json, os, sys
+from pydantic import TypeAdapter  # most calls need it, and import it late
 from timersim.cli import main
 
 for number, arguments in enumerate(json.load(sys.stdin)):
