@@ -55,7 +55,10 @@ def test_timersim_s_own_server_has_no_causes() -> None:
 def test_the_same_seed_finds_the_same() -> None:
     """The same seed gives the same findings, another one other schedules."""
     found = [
-        [(finding.invariants, finding.schedule, finding.examples) for finding in find_causes(backend, 8, seed).findings]
+        [
+            (finding.invariants, finding.schedule, finding.examples)
+            for finding in find_causes(backend, 20, seed).findings
+        ]
         for backend, seed in [(backend_of(OneAtATime), 0), (backend_of(OneAtATime), 0)]
     ]
 
