@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -45,6 +44,21 @@ def test_the_version_is_said(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"timersim {__version__}\n", "")
 
 
+def test_a_short_check_of_the_correct_servers_breaks_nothing(tmp_path: Path) -> None:
+    """`timersim check` with `--examples` runs so many on each of the four, kills for real, and breaks nothing."""
+    done = timersim("check", "--examples", "20", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    memory, *real = [line.split() for line in done.stdout.splitlines()[:4]]
+    assert memory[:3] == ["memory", "20", "schedules"]
+    assert [line[:3] for line in real] == [[name, "20", "schedules"] for name in ("local", "file", "socket")]
+    assert [line[-2:] for line in real] == [["real", "SIGKILLs"]] * 3
+    assert min(int(line[-3]) for line in real) >= 20
+    assert "BROKEN" not in done.stdout
+    assert " Nothing left behind. " in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
 def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
     """`timersim check` runs 1,000 schedules in memory and 200 on each wire of real processes; all that is new holds."""
     done = timersim("check", cwd=tmp_path)
@@ -78,7 +92,7 @@ def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
 
 def test_an_ablation_is_reported_as_a_failing_test_case(tmp_path: Path) -> None:
     """A safeguard taken out: exit status 1, the headline, the schedule, the timeline, and a file to replay."""
-    done = timersim("check", "--without", "honour-releases", "--backend", "memory", cwd=tmp_path)
+    done = timersim("check", "--without", "honour-releases", "--backend", "memory", "--examples", "100", cwd=tmp_path)
 
     assert done.returncode == 1
     (saved,) = (tmp_path / "timersim-failures").glob("release-wins-*")
@@ -145,7 +159,7 @@ def _report(broken: list[str]) -> Report:
 
 def test_an_ablation_runs_on_the_wire_that_has_the_safeguard(tmp_path: Path) -> None:
     """`--without` a safeguard of the sequence runs in memory, on the wire with one, and its file replays there."""
-    done = timersim("check", "--without", "heed-the-sequence", "--examples", "100", cwd=tmp_path)
+    done = timersim("check", "--without", "heed-the-sequence", "--examples", "40", cwd=tmp_path)
     saved = next((tmp_path / "timersim-failures").iterdir())
 
     assert (done.returncode, done.stdout.splitlines()[0].split()[0]) == (1, "memory")
@@ -155,7 +169,7 @@ def test_an_ablation_runs_on_the_wire_that_has_the_safeguard(tmp_path: Path) -> 
 
 def test_a_replay_says_whether_it_still_fails(tmp_path: Path) -> None:
     """A saved failure STILL FAILS with exit status 1; where its cause is gone it is FIXED, with 0."""
-    timersim("check", "--without", "reap-once", "--backend", "memory", cwd=tmp_path)
+    timersim("check", "--without", "reap-once", "--backend", "memory", "--examples", "20", cwd=tmp_path)
     (saved,) = (tmp_path / "timersim-failures").glob("reaped-once-*")
     name = saved.name.removesuffix(".timersim.json")
 
@@ -303,13 +317,14 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path) -> None:
     """Two runs with one seed, under two hash seeds, differ in nothing but the seconds; another seed differs."""
 
     def report(seed: int, hash_seed: str) -> object:
-        arguments = ("check", "--backend", "memory", "--backend", "local", "--examples", "30", "--json", "-")
+        arguments = ("check", "--backend", "memory", "--backend", "local", "--examples", "8", "--json", "-")
         done = timersim(*arguments, "--seed", str(seed), cwd=tmp_path, PYTHONHASHSEED=hash_seed)
         runs = json.loads(done.stdout)["runs"]
         return [{key: value for key, value in run.items() if key != "seconds"} for run in runs]
 
-    assert report(7, "0") == report(7, "1")
-    assert report(7, "0") != report(8, "0")
+    seven = report(7, "0")
+    assert seven == report(7, "1")
+    assert seven != report(8, "0")
 
 
 SERVERS = """
@@ -351,102 +366,132 @@ GOOD_IS_NONE = "Good() raised TypeError: MemoryTimerServer.__init__() missing 1 
 LEAVES = "raise SystemExit(0)"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ("check --backend pigeon", "there is no backend 'pigeon'; there are " + ", ".join(EXAMPLES)),
-        *(
-            (
-                f"check --ablations {more}",
-                f"--ablations goes through all safeguards, in memory: no {wrong}",
-            )
-            for more, wrong in (
-                ("--without reap-once", "--without"),
-                ("--server mine:Good --all-faults", "--server and no --all-faults"),
-                ("--backend local", "--backend"),
-                ("--supervisor mine:Good --report page.md", "--supervisor and no --report"),
-                ("--real-time", "--real-time"),
-            )
-        ),
+WRONG_CALLS = [
+    ("check --backend pigeon", "there is no backend 'pigeon'; there are " + ", ".join(EXAMPLES)),
+    *(
         (
-            "check --without reap-ones",
-            "there is no safeguard 'reap-ones'; did you mean reap-once? timersim check --ablations lists them",
-        ),
-        (
-            "check --without heed-the-sequence --backend local",
-            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
-        ),
-        ("check --examples 0", "--examples is a whole number of at least 1: 0"),
-        (
-            "check --server no_such:x",
-            "the server 'no_such:x' can't be imported: ModuleNotFoundError: No module named 'no_such'",
-        ),
-        ("check --server mine:nope", "the server 'mine:nope' can't be found: mine has no 'nope'"),
-        ("check --server mine", "a server is named MODULE:NAME, as in my_module:my_server: 'mine'"),
-        (
-            "check --server mine:NeedsMore",
-            "NeedsMore is no server as it stands: __init__ wants job as well, and is called as"
-            " NeedsMore(queue, max_interval); start() is missing; stop() is missing; give a function server(world)"
-            " that makes one of it",
-        ),
-        ("check --server mine:NoStop", "NoStop is no server: stop() is missing"),
-        (
-            "check --server mine:needs_two",
-            "needs_two(world, job) can't be called as needs_two(world): missing a required argument: 'job'",
-        ),
-        ("check --server mine:raises", "raises(world) raised OSError: no license"),
-        ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
-        ("check --supervisor mine:Good", GOOD_IS_NONE),
-        (
-            "check --supervisor mine:Pool --server mine:Good",
-            "--supervisor is a backend of its own, in real time: no --server",
-        ),
-        ("check --supervisor mine:none", "the supervisor 'mine:none' can't be found: mine has no 'none'"),
-        (
-            "check --supervisor mine:BACKEND",
-            "mine:BACKEND is a backend itself, memory: timersim check --server mine:BACKEND",
-        ),
-        (
-            "check --server mine:OwnThread",
-            "mine.Own is a subclass of threading.Thread, which stays in real time; let it have a thread"
-            " (threading.Thread(target=…)) instead of being one",
-        ),
-        ("check --server leaves:x", "the server 'leaves:x' can't be imported: SystemExit: 0"),
-        ("check --server mine.py:Good", "give the module, not the file: mine:Good"),
-        ("check --json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),
-        ("replay unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
-        (
-            "replay odd.json",
-            "a saved backend has a wrong server: 5",
-        ),
-        ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
-        ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
-        ("show nothing.timersim.json", "nothing.timersim.json can't be read: No such file or directory"),
-        ("show .", ". can't be read: Is a directory"),
-        ("show mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
-        ("show unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
-        ("show good.json --figure x.gif", "a figure is a file in .png or .svg: x.gif"),
-        ("show good.json --figure x", "a figure is a file in .png or .svg: x"),
-        (
-            "show good.json --figure /no/such/x.png",
-            "the figure can't be written to /no/such/x.png: No such file or directory",
-        ),
-        ("replay .", ". holds no saved schedule (NAME.timersim.json)"),
-        ("chek", "No such command 'chek'. Did you mean 'check'?"),
-    ],
-)  # fmt: skip
-def test_a_bad_call_is_answered_in_a_line(arguments: str, sentence: str, tmp_path: Path) -> None:
-    """What is wrong with the call is said in one line on standard error, with exit status 2."""
-    (tmp_path / "mine.py").write_text(SERVERS)
-    (tmp_path / "leaves.py").write_text(LEAVES)
+            f"check --ablations {more}",
+            f"--ablations goes through all safeguards, in memory: no {wrong}",
+        )
+        for more, wrong in (
+            ("--without reap-once", "--without"),
+            ("--server mine:Good --all-faults", "--server and no --all-faults"),
+            ("--backend local", "--backend"),
+            ("--supervisor mine:Good --report page.md", "--supervisor and no --report"),
+            ("--real-time", "--real-time"),
+        )
+    ),
+    (
+        "check --without reap-ones",
+        "there is no safeguard 'reap-ones'; did you mean reap-once? timersim check --ablations lists them",
+    ),
+    (
+        "check --without heed-the-sequence --backend local",
+        "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
+    ),
+    ("check --examples 0", "--examples is a whole number of at least 1: 0"),
+    (
+        "check --server no_such:x",
+        "the server 'no_such:x' can't be imported: ModuleNotFoundError: No module named 'no_such'",
+    ),
+    ("check --server mine:nope", "the server 'mine:nope' can't be found: mine has no 'nope'"),
+    ("check --server mine", "a server is named MODULE:NAME, as in my_module:my_server: 'mine'"),
+    (
+        "check --server mine:NeedsMore",
+        "NeedsMore is no server as it stands: __init__ wants job as well, and is called as"
+        " NeedsMore(queue, max_interval); start() is missing; stop() is missing; give a function server(world)"
+        " that makes one of it",
+    ),
+    ("check --server mine:NoStop", "NoStop is no server: stop() is missing"),
+    (
+        "check --server mine:needs_two",
+        "needs_two(world, job) can't be called as needs_two(world): missing a required argument: 'job'",
+    ),
+    ("check --server mine:raises", "raises(world) raised OSError: no license"),
+    ("check --server mine:value", "7 is no server: it can't be called; give a class, or a function server(world)"),
+    ("check --supervisor mine:Good", GOOD_IS_NONE),
+    (
+        "check --supervisor mine:Pool --server mine:Good",
+        "--supervisor is a backend of its own, in real time: no --server",
+    ),
+    ("check --supervisor mine:none", "the supervisor 'mine:none' can't be found: mine has no 'none'"),
+    (
+        "check --supervisor mine:BACKEND",
+        "mine:BACKEND is a backend itself, memory: timersim check --server mine:BACKEND",
+    ),
+    (
+        "check --server mine:OwnThread",
+        "mine.Own is a subclass of threading.Thread, which stays in real time; let it have a thread"
+        " (threading.Thread(target=…)) instead of being one",
+    ),
+    ("check --server leaves:x", "the server 'leaves:x' can't be imported: SystemExit: 0"),
+    ("check --server mine.py:Good", "give the module, not the file: mine:Good"),
+    ("check --json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),
+    ("replay unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
+    (
+        "replay odd.json",
+        "a saved backend has a wrong server: 5",
+    ),
+    ("replay nothing.timersim.json", "nothing.timersim.json is not there"),
+    ("replay mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
+    ("show nothing.timersim.json", "nothing.timersim.json can't be read: No such file or directory"),
+    ("show .", ". can't be read: Is a directory"),
+    ("show mine.py", "mine.py is no saved schedule: not JSON: Expecting value: line 2 column 1 (char 1)"),
+    ("show unknown.json", "unknown.json names an invariant that there is not: 'luck'"),
+    ("show good.json --figure x.gif", "a figure is a file in .png or .svg: x.gif"),
+    ("show good.json --figure x", "a figure is a file in .png or .svg: x"),
+    (
+        "show good.json --figure /no/such/x.png",
+        "the figure can't be written to /no/such/x.png: No such file or directory",
+    ),
+    ("replay .", ". holds no saved schedule (NAME.timersim.json)"),
+    ("chek", "No such command 'chek'. Did you mean 'check'?"),
+]  # fmt: skip
+
+EACH = """
+import json, os, sys
+from pydantic import TypeAdapter  # most calls need it, and import it late
+from timersim.cli import main
+
+for number, arguments in enumerate(json.load(sys.stdin)):
+    if not (pid := os.fork()):
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv[1:] = arguments
+        sys.exit(main())
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+"""Runs one command after the other, each in a process of its own that finds what is imported already."""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """The exit status, the output and the errors of each wrong call, in a folder with a module and files of a user."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "mine.py").write_text(SERVERS)
+    (folder / "leaves.py").write_text(LEAVES)
     saved = {"timersim": 1, "invariants": ["reaped-once"], "backend": {"name": "memory", "server": 5}, "schedule": []}
-    (tmp_path / "odd.json").write_text(json.dumps(saved))
-    (tmp_path / "good.json").write_text(json.dumps(saved | {"backend": {"name": "memory"}}))
-    (tmp_path / "unknown.json").write_text(json.dumps(saved | {"invariants": ["luck"]}))
+    (folder / "odd.json").write_text(json.dumps(saved))
+    (folder / "good.json").write_text(json.dumps(saved | {"backend": {"name": "memory"}}))
+    (folder / "unknown.json").write_text(json.dumps(saved | {"invariants": ["luck"]}))
+    calls = [arguments for arguments, _ in WRONG_CALLS]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", EACH],
+        cwd=folder, env={**os.environ, "COLUMNS": "80"}, input=json.dumps([each.split() for each in calls]),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return {
+        call: (int(status), (folder / f"{number}.out").read_text(), (folder / f"{number}.err").read_text())
+        for number, (call, status) in enumerate(zip(calls, done.stdout.split(), strict=True))
+    }
 
-    done = timersim(*arguments.split(), cwd=tmp_path)
 
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"timersim: {sentence}\n")
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG_CALLS)
+def test_a_bad_call_is_answered_in_a_line(
+    arguments: str, sentence: str, answers: dict[str, tuple[int, str, str]]
+) -> None:
+    """What is wrong with the call is said in one line on standard error, with exit status 2."""
+    assert answers[arguments] == (2, "", f"timersim: {sentence}\n")
 
 
 def test_a_server_of_the_users_is_checked(tmp_path: Path) -> None:
@@ -459,14 +504,15 @@ def test_a_server_of_the_users_is_checked(tmp_path: Path) -> None:
     assert done.stdout.startswith("memory ")
 
 
-@pytest.mark.parametrize("backend", ["memory", "local"])
-def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backend", "examples"), [("memory", "2000"), ("local", "400")])
+def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, examples: str, tmp_path: Path) -> None:
     """Ctrl-C stops at once, reports what was done so far, and leaves no process behind."""
-    command = [*TIMERSIM, "check", "--backend", backend, "--examples", "1000000"]
+    command = [*TIMERSIM, "check", "--backend", backend, "--examples", examples]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        time.sleep(2.5)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"{backend}: ")  # a tenth is done
         children = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -504,7 +550,7 @@ def test_an_empty_name_is_no_server(tmp_path: Path) -> None:
 
 def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
     """`timersim check | head -1` ends without a word about the pipe."""
-    command = [*TIMERSIM, "check", "--backend", "memory"]
+    command = [*TIMERSIM, "check", "--backend", "memory", "--examples", "50"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -69,7 +69,7 @@ def _session(pid: int) -> int | None:
 def test_the_number_of_jobs_does_not_change_the_report(tmp_path: Path) -> None:
     """One job and four write the same JSON, apart from times; nothing but the findings and the report is left."""
     for jobs in ("1", "4"):
-        done = timersim(*SOAK, "--schedules", "600", "--jobs", jobs, "--json", f"{jobs}.json", cwd=tmp_path)
+        done = timersim(*SOAK, "--schedules", "300", "--jobs", jobs, "--json", f"{jobs}.json", cwd=tmp_path)
         assert done.returncode == 1, done.stdout + done.stderr
 
     assert runs(tmp_path / "1.json") == runs(tmp_path / "4.json")
@@ -92,7 +92,7 @@ def test_a_correct_server_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("safeguard", ["drain-before-expire", "reap-once", "clear-the-dead"])
 def test_an_ablation_is_found_shrunk_and_replayed(safeguard: str, tmp_path: Path) -> None:
     """What a soak finds is shrunk and saved; its file still fails."""
-    done = timersim("soak", "--without", safeguard, "--schedules", "500", cwd=tmp_path)
+    done = timersim("soak", "--without", safeguard, "--schedules", "200", cwd=tmp_path)
     replayed = timersim("replay", "timersim-failures", cwd=tmp_path)
 
     assert (done.returncode, replayed.returncode) == (1, 1)

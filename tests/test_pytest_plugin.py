@@ -13,6 +13,19 @@ from timersim.lab.schedule import Schedule
 
 pytest_plugins = ["pytester"]
 
+OTHERS = ("anyio", "asyncio", "hypothesispytest", "nbmake", "platformdirs", "randomly", "timeout", "xdist")
+"""The plugins of others, which take three quarters of a suite's start; test_plugin_company.py has them beside ours."""
+
+HYPOTHESIS = ("-p", "hypothesispytest")
+"""What lets Hypothesis's plugin in again: its health checks, and how it reports."""
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A suite of its own, with our plugin alone."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in (*OTHERS, "xdist.looponfail")))
+    return pytester
+
 
 def test_a_world_and_its_views_are_one(pytester: pytest.Pytester) -> None:
     """`timer_world` and its views show one world, and each test has its own."""
@@ -59,7 +72,7 @@ def test_backends_go_with_given(pytester: pytest.Pytester) -> None:
             run(schedule, process_backend).check()
         """
     )
-    pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-q", *HYPOTHESIS).assert_outcomes(passed=2)
 
 
 def test_a_failure_is_a_timeline(pytester: pytest.Pytester) -> None:
@@ -80,7 +93,7 @@ def test_a_failure_is_a_timeline(pytester: pytest.Pytester) -> None:
             run(schedule, BACKEND).check()
         """
     )
-    result = pytester.runpytest_subprocess("-q")
+    result = pytester.runpytest_subprocess("-q", *HYPOTHESIS)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
