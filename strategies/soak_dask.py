@@ -22,7 +22,7 @@ def dask_cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
     except ImportError:
-        raise SoakError("--dask needs dask, which is not there: pip install 'dask[distributed]'") from None
+        raise SoakError("--dask needs dask, which is not there: pip install 'timersim[dask]'") from None
     try:
         client = Client(address, timeout=CONNECT)
     except (OSError, ValueError, TypeError) as error:

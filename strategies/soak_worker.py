@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from ctypes import CDLL
-from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.util import Finalize
 from threading import Lock
 from typing import Any
@@ -58,8 +58,7 @@ def processes(jobs: int) -> Iterator[Executor]:
         try:
             executor.shutdown(cancel_futures=True)
         except KeyboardInterrupt:
-            for process in active_children():
-                process.kill()
+            executor.kill()
             executor.shutdown(cancel_futures=True)
             raise
 
@@ -73,6 +72,11 @@ class _Shielded(ProcessPoolExecutor):
             return super().submit(*args, **kwargs)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def kill(self) -> None:
+        """Ends its processes at once, and no others of this process."""
+        for process in list((self._processes or {}).values()):
+            process.kill()
 
 
 def _begin(parent: int) -> None:

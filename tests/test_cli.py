@@ -13,6 +13,7 @@ import pytest
 
 from timersim import __version__
 from timersim.backends.names import EXAMPLES
+from timersim.cli import app
 from timersim.cli_ablations import is_all_named, verdict_lines
 from timersim.fakes.broken_servers import ABLATIONS
 from timersim.lab import Schedule
@@ -86,7 +87,8 @@ def test_a_check_of_the_correct_servers_holds(tmp_path: Path) -> None:
     )
     assert held.startswith("Every invariant held (3 known): 1,600 schedules, ")
     assert " Nothing left behind. " in held
-    assert done.stdout.splitlines()[-1].endswith(" --server my_module:my_server   (docs/your-server.md)")
+    assert done.stdout.splitlines()[-2].endswith(" --server my_module:my_server")
+    assert max(map(len, done.stdout.splitlines()[-3:])) <= 80
     assert "local: 100 of 200 schedules" in done.stderr.splitlines()
 
 
@@ -149,6 +151,15 @@ def test_ablations_that_are_all_named_are_a_success() -> None:
     ]
     assert next(verdict_lines(missed)) == f"Not found: {last.safeguard}."
     assert f"Found, but not by its own invariant: {last.safeguard}" in next(verdict_lines(misnamed))
+
+
+def test_an_interrupt_leaves_the_other_ablations_unjudged() -> None:
+    """Whoever interrupts the search is told how far it came, not that every ablation was found."""
+    ablations = list(ABLATIONS.values())
+    found = [AblationResult(ablation, _report([ablation.breaks])) for ablation in ablations[:2]]
+    broken_off = AblationResult(ablations[2], Report("memory", 0, is_interrupted=True))
+
+    assert list(verdict_lines([*found, broken_off])) == [f"Interrupted: 2 of {len(ABLATIONS)} ablations in 0 s."]
 
 
 def _report(broken: list[str]) -> Report:
@@ -559,6 +570,49 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(tmp_path: Path) -> None:
 
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
+
+
+def test_an_interrupt_of_its_import_is_no_traceback(tmp_path: Path) -> None:
+    """Ctrl-C right after the command was called, while it is being read: a line, and exit status 130."""
+    code = """
+import sys
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "timersim.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+from timersim.__main__ import main
+
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "timersim: interrupted\n")
+
+
+def test_a_command_that_has_nothing_to_tell_says_that_it_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in `compare` is not passed over in silence."""
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("timersim.cli_compare.make_backend", interrupted)
+
+    assert app(["compare"], standalone_mode=False) == 130
+    assert capsys.readouterr().err == "timersim: interrupted\n"
+
+
+@pytest.mark.parametrize("command", ["check", "soak", "exhaust", "compare", "replay", "show"])
+def test_the_examples_of_the_help_stand_on_lines_of_their_own(command: str, tmp_path: Path) -> None:
+    """On a terminal of 80 columns each can be copied: none is broken, and what it does stands beside it."""
+    told = timersim(command, "--help", cwd=tmp_path).stdout.partition("Options:")[0].splitlines()
+    examples = [number for number, line in enumerate(told) if line.startswith(f"  timersim {command} ")]
+
+    assert all(not told[number + 1].strip() for number in examples)
 
 
 def test_the_help_teaches(tmp_path: Path) -> None:

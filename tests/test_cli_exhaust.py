@@ -148,7 +148,7 @@ def test_the_help_teaches(tmp_path: Path) -> None:
     """`--help` has the example, every operation, and the exit statuses."""
     told = timersim("exhaust", "--help", cwd=tmp_path).stdout
 
-    assert "--workers 2 --scopes 1 --size 5 --ops acquire,release,exit" in " ".join(told.split())
+    assert "timersim exhaust --size 5 --after 1,2 --gaps 0,1 249,729 schedules" in " ".join(told.split())
     for word in ("pause-server", "crash:sigkill", "--server MODULE:NAME", "Exit status: 0", "Ctrl-C"):
         assert word in told
     assert "exhaust" in timersim("--help", cwd=tmp_path).stdout

@@ -181,7 +181,7 @@ def test_a_missing_dask_is_named(tmp_path: Path) -> None:
     without = timersim("soak", "--schedules", "50", cwd=tmp_path, before=before)
 
     assert (done.returncode, without.returncode) == (2, 0)
-    assert done.stderr == "timersim: --dask needs dask, which is not there: pip install 'dask[distributed]'\n"
+    assert done.stderr == "timersim: --dask needs dask, which is not there: pip install 'timersim[dask]'\n"
 
 
 CLUSTER = """
@@ -198,7 +198,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_dask_cluster_reports_the_same(threads: str, tmp_path: Path) -> None:
     """Over the workers of a dask cluster, with a thread each or more, the report is that of processes."""
-    pytest.importorskip("distributed", reason="needs dask: pip install 'dask[distributed]'")
+    pytest.importorskip("distributed", reason="needs dask: pip install 'timersim[dask]'")
     (tmp_path / "cluster.py").write_text(CLUSTER)
     arguments = [*SOAK[1:], "--schedules", "1000"]
     done: Any = subprocess.run(

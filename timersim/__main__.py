@@ -1,6 +1,20 @@
-"""`python -m timersim` is `timersim`."""
+"""The command's first line: `timersim`, and `python -m timersim`."""
 
-from timersim.cli import main
+import sys
+
+INTERRUPTED = 130
+"""The shell's exit status for Ctrl-C."""
+
+
+def main() -> None:
+    """Runs the command; an interrupt while it is still being imported is no traceback either."""
+    try:
+        from timersim import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("timersim: interrupted\n")
+        sys.exit(INTERRUPTED)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,9 @@
 import logging
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -83,13 +85,30 @@ def timersim_(
     """
 
 
-app.command(short_help="Search for what breaks a watchdog.")(check)
-app.command(short_help="Search very many schedules, over processes or machines.")(soak)
-app.command(short_help="Run every schedule up to a bound.")(exhaust)
-app.command(short_help="Compare real processes with the simulated ones.")(compare)
-app.command(short_help="Run saved schedules again.")(replay)
-app.command(short_help="Show what a saved schedule does, as text and as a figure.")(show)
-app.command(short_help="Measure how fast timersim is.")(bench)
+def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
+    """Says so where an interrupt ends a command that has nothing to tell of; typer would not."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> int:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            err.print("timersim: interrupted")
+            return INTERRUPTED
+
+    return run
+
+
+for _command, _help in (
+    (check, "Search for what breaks a watchdog."),
+    (soak, "Search very many schedules, over processes or machines."),
+    (exhaust, "Run every schedule up to a bound."),
+    (compare, "Compare real processes with the simulated ones."),
+    (replay, "Run saved schedules again."),
+    (show, "Show what a saved schedule does, as text and as a figure."),
+    (bench, "Measure how fast timersim is."),
+):
+    app.command(short_help=_help)(_interruptible(_command))
 
 
 def _fail(message: str) -> NoReturn:

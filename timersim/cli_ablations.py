@@ -46,7 +46,12 @@ def ablation_lines(results: Sequence[AblationResult]) -> Iterator[str]:
 
 
 def verdict_lines(results: Sequence[AblationResult]) -> Iterator[str]:
-    """Yields what it comes to: that each was found and named for its own cause, or which were not."""
+    """Yields what it comes to: that each was found and named for its own cause, or which were not.
+
+    Of one in which an interrupt came nothing is said.
+    """
+    interrupted = any(result.report.is_interrupted for result in results)
+    results = [result for result in results if not result.report.is_interrupted]
     missed = [result.ablation.safeguard for result in results if result.finding is None]
     misnamed = [
         f"{result.ablation.safeguard} ({result.ablation.breaks})"
@@ -54,13 +59,18 @@ def verdict_lines(results: Sequence[AblationResult]) -> Iterator[str]:
         if result.finding is not None and not result.is_named
     ]
     seconds = sum(result.report.seconds for result in results)
+    if interrupted:
+        yield f"Interrupted: {len(results)} of {len(ABLATIONS)} ablations in {seconds:.0f} s."
+    if interrupted and not missed and not misnamed:
+        return
     if not missed and not misnamed:
         yield f"Every ablation was found, and named for its own cause: {len(results)} in {seconds:.0f} s."
         return
     for what, names in (("Not found", missed), ("Found, but not by its own invariant", misnamed)):
         if names:
             yield from _wrapped(f"{what}: {', '.join(names)}.")
-    yield f"{len(results)} ablations in {seconds:.0f} s."
+    if not interrupted:
+        yield f"{len(results)} ablations in {seconds:.0f} s."
 
 
 def is_all_named(results: Sequence[AblationResult]) -> bool:

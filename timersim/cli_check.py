@@ -116,9 +116,9 @@ def check(
 
     timersim check --server my_module:my_server          your own server
 
-    timersim check --supervisor my_module:MySupervisor   a process pool with timeouts
+    timersim check --supervisor my_module:Supervisor     a pool with timeouts
 
-    timersim check --real-time                           threads and real time, on real processes
+    timersim check --real-time                           real threads and time
     """
     if examples is not None and examples < 1:
         raise BackendError(f"--examples is a whole number of at least 1: {examples}")
@@ -167,7 +167,8 @@ def check(
     is_own = (server, without, supervisor) == (None, None, None)
     if is_own and not any(report.findings or report.is_interrupted for report in reports):
         text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
-        text.print("      your own server      timersim check --server my_module:my_server   (docs/your-server.md)")
+        text.print("      your own server      timersim check --server my_module:my_server")
+        text.print("                           (docs/your-server.md)")
     if json_file is not None:
         write_json(json_file, {"runs": [report.to_object() for report in reports]})
     if any(report.is_interrupted for report in reports):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, make_backend
 from timersim.cli_json import write_json
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, progress_of, save, tell_findings
@@ -74,13 +74,13 @@ def exhaust(
     workers or of scopes are run once. How many there are, and how long they take, is said first; Ctrl-C ends it, and
     tells what was found so far. A bound shows what it reaches: what is wrong with pauses only a pause shows.
 
-    timersim exhaust                                     20,295 schedules
+    timersim exhaust                                           20,295 schedules
 
-    timersim exhaust --workers 2 --scopes 1 --size 5 --ops acquire,release,exit --after 1,2 --gaps 0,1
+    timersim exhaust --size 5 --after 1,2 --gaps 0,1           249,729 schedules
 
-    timersim exhaust --size 3 --ops acquire,release,pause-server,stop-server,start-server
+    timersim exhaust --size 3 --ops acquire,release,pause-server
 
-    timersim exhaust --server my_module:my_server        your own server
+    timersim exhaust --server my_module:my_server              your own server
 
     Each operation more takes about twelve times as long. In a test: timersim.strategies.exhaust(backend).findings == []
 
@@ -121,7 +121,7 @@ def _exhausted(
                     reports.append(run_all(backend, bound, progress))
             finally:
                 backend.close()
-        left += behind
+        left += outliving(behind) if reports[-1].is_interrupted else behind
         text.print(summary_line(reports[-1], is_real=backend.is_real))
         if reports[-1].is_interrupted:
             break

@@ -56,9 +56,9 @@ def show(
     Lanes for the workers, the wire and the server; below them when the reap of the worker in question was forbidden
     (MUST NOT), allowed (MAY) and owed (MUST), and a mark where it fell.
 
-    timersim show timersim-failures/NAME.timersim.json                         as text
+    timersim show NAME.timersim.json                       as text
 
-    timersim show timersim-failures/NAME.timersim.json --figure case.png       as a picture, too
+    timersim show NAME.timersim.json --figure case.png     as a picture, too
 
     Exit status: 0 it holds, 1 it still breaks something, 2 the call or the environment is wrong.
     """

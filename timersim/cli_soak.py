@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from timersim.backends.leftovers import watch_leftovers
+from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, from_spec
 from timersim.cli_json import write_json
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, save, tell_findings
@@ -77,15 +77,15 @@ def soak(
     The same seed gives the same report, whatever the number of jobs, and however often it was interrupted. Each broken
     invariant is reported once, shrunk, and saved in timersim-failures.
 
-    timersim soak                                            a million schedules in memory, on all processors
+    timersim soak                                  a million schedules
 
-    timersim soak --schedules 10000 --without reap-once      see it catch a bug
+    timersim soak --without reap-once              see it catch a bug
 
-    timersim soak --server my_module:my_server               your own server
+    timersim soak --server my_module:my_server     your own server
 
-    timersim soak --resume timersim-soak.json                go on after Ctrl-C, or after the machine went down
+    timersim soak --resume timersim-soak.json      go on, as after Ctrl-C
 
-    timersim soak --dask tcp://10.0.0.1:8786                 on many machines (one thread a worker is best)
+    timersim soak --dask tcp://10.0.0.1:8786       over many machines
 
     Exit status: 0 every invariant held, 1 something is broken, 2 the call or the environment is wrong, 130 interrupted.
     """
@@ -129,7 +129,7 @@ def _soaked(
                 report = soaked(
                     spec, schedules, seed, executor, jobs=cores, state=state, progress=progress, seconds=SECONDS
                 )
-    return report, left
+    return report, outliving(left) if report.is_interrupted else left
 
 
 def _told(

@@ -1,6 +1,7 @@
 """The desk: it hears when a task begins, finishes and ends, and knows how late it may have heard it."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 
@@ -102,3 +103,22 @@ def test_it_is_known_how_long_a_process_waited(desk: Desk, monkeypatch: pytest.M
 def test_who_is_gone_has_waited_for_nothing() -> None:
     """A process that there is not is no error."""
     assert run_delay(2**22 + 1) == 0
+
+
+def test_who_has_ended_before_its_process_is_known_is_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that ends before its pidfd is open has not begun: the pid may be somebody else's by then."""
+    task = desk.make()
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line.connect(task.address)
+    line.send(b"1")
+    opened = os.pidfd_open
+
+    def ended_meanwhile(pid: int) -> int:
+        line.close()
+        return opened(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", ended_meanwhile)
+    desk.hear(time.monotonic() + LIMIT)
+
+    assert desk.hear(time.monotonic() + LIMIT) == []
+    assert desk.living() == []

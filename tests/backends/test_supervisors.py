@@ -263,10 +263,10 @@ MINE = SupervisorBackend(PollingSupervisor, tick=0.5)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({}, "a supervisor is one of your own: timersim check --supervisor my_module:MySupervisor"),
+        ({}, "a supervisor is one of your own: timersim check --supervisor my_module:Supervisor"),
         (
             {"server": "tests.data.supervisors:PollingSupervisor", "without": "reap-once"},
-            "a supervisor is one of your own: timersim check --supervisor my_module:MySupervisor",
+            "a supervisor is one of your own: timersim check --supervisor my_module:Supervisor",
         ),
         ({"server": "tests.data.supervisors"}, "a supervisor is named MODULE:NAME, as in my_module:my_server:"),
     ],

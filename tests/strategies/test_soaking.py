@@ -3,10 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from multiprocessing import active_children
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,31 @@ def interrupt_at(schedules: int) -> Callable[[Report], None]:
             raise KeyboardInterrupt
 
     return progress
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_its_own_processes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who interrupts the end of a soak, too, keeps the other processes that the program has started."""
+    bystander = get_context("spawn").Process(target=time.sleep, args=(60,))
+    bystander.start()
+    interrupts = [KeyboardInterrupt()]
+    shutdown = ProcessPoolExecutor.shutdown
+
+    def interrupted(executor: ProcessPoolExecutor, *, cancel_futures: bool) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        shutdown(executor, cancel_futures=cancel_futures)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), processes(1) as pool:
+            hanging = pool.submit(time.sleep, 60)
+        assert isinstance(hanging.exception(timeout=10), BrokenExecutor)
+        assert active_children() == [bystander]
+    finally:
+        bystander.kill()
+        bystander.join()
+        bystander.close()
 
 
 @pytest.fixture(scope="module", params=[1, 2, pytest.param(4, marks=pytest.mark.slow)])

@@ -195,6 +195,13 @@ def test_what_is_no_file_of_a_sweep_is_refused(text: str, tmp_path: Path) -> Non
     assert (tmp_path / "file").read_text() == text
 
 
+@pytest.mark.parametrize("place", [".", "missing/file"])
+def test_a_file_that_can_t_be_written_is_refused(place: str, tmp_path: Path) -> None:
+    """A folder, or a file in one that is not there, is named, with a way out."""
+    with pytest.raises(SweepError, match=r"^partial='.*' can't be written: .*directory; name another file$"):
+        sweep(noisy, GRID, partial=tmp_path / place)
+
+
 def test_what_the_experiment_raises_names_its_cell(processes: Executor) -> None:
     """Its exception goes through, here and from other processes, with the arguments that repeat it."""
     for executor in (None, processes):

@@ -213,7 +213,7 @@ def _supervised(reference: str | None, without: str | None, **options: Any) -> B
     from timersim.backends.supervisors.backend import SupervisorBackend
 
     if reference is None or without is not None:
-        raise BackendError("a supervisor is one of your own: timersim check --supervisor my_module:MySupervisor")
+        raise BackendError("a supervisor is one of your own: timersim check --supervisor my_module:Supervisor")
     maker = load_server(reference, what="supervisor")
     if isinstance(maker, SupervisorBackend):
         return maker

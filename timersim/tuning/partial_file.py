@@ -17,7 +17,7 @@ class PartialFile:
     """What was computed of a sweep, in a file to which each batch is appended.
 
     `done` is what was there. A last line that is cut off, as a kill leaves it, is taken away. Raises SweepError for a
-    file of another sweep, and for one that is no such file; neither is touched.
+    file of another sweep, and for one that is no such file; neither is touched; and for one that can't be written.
     """
 
     def __init__(self, path: Path, experiment: str, plan: Plan) -> None:
@@ -27,8 +27,11 @@ class PartialFile:
             "grid": {name: list(values) for name, values in plan.grid.items()},
         }  # fmt: skip
         self.done: dict[int, dict[str, Value]] = {}
-        whole = self._read(len(plan)) if path.exists() else 0
-        self._file = path.open("r+b" if path.exists() else "x+b")
+        try:
+            whole = self._read(len(plan)) if path.exists() else 0
+            self._file = path.open("r+b" if path.exists() else "x+b")
+        except OSError as error:
+            raise SweepError(f"partial={str(path)!r} can't be written: {error.strerror}; name another file") from None
         self._file.truncate(whole)
         self._file.seek(whole)
         if not whole:

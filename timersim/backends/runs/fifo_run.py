@@ -3,6 +3,7 @@
 import json
 import os
 from collections import defaultdict
+from io import FileIO
 from typing import Any
 
 from timersim.api import TimerRequest
@@ -12,6 +13,9 @@ from timersim.fakes.simulated_run import RecordedQueue, SimulatedRun
 from timersim.file_based_local_timer import FileTimerRequest
 from timersim.lab.operations import Corruption
 from timersim.lab.record import Meddled
+
+_Writer = FileIO
+"""The FIFO, open for writing: what does not block, and writes at once."""
 
 
 class FifoRun(SimulatedRun):
@@ -54,12 +58,12 @@ class FifoQueue(RecordedQueue):
         super().__init__(clock, run, "fifo")
         self._fifo_run = run
         self._path = path
-        self._held: dict[Any, int] = {}
+        self._held: dict[Any, _Writer] = {}
 
     def untie(self) -> None:
         """Closes what is open still."""
-        for fd in self._held.values():
-            os.close(fd)
+        for writer in self._held.values():
+            writer.close()
         self._held.clear()
 
     def forget(self, worker_id: Any, *, flush: bool = False) -> None:
@@ -67,38 +71,41 @@ class FifoQueue(RecordedQueue):
         self._let_go(worker_id)
 
     def _stall(self, letter: Any) -> None:
-        fd = self._open()
-        if fd is not None:
-            self._held[letter.request.worker_id] = fd
+        self._let_go(letter.request.worker_id)
+        writer = self._open()
+        if writer is not None:
+            self._held[letter.request.worker_id] = writer
         super()._stall(letter)
 
     def _go_on(self, worker_id: Any) -> None:
+        writer = self._held.get(worker_id)
         super()._go_on(worker_id)
-        if worker_id not in self._stopped:
+        if worker_id not in self._stopped and writer is self._held.get(worker_id):  # else it stalls once more
             self._let_go(worker_id)
 
     def _arrive(self, request: TimerRequest, corruption: Corruption | None = None) -> None:
-        fd = self._held.pop(request.worker_id, None) or self._open()
-        if fd is None:
+        writer = self._held.pop(request.worker_id, None) or self._open()
+        if writer is None:
             self._refuse(request)
             return
-        try:
-            os.write(fd, _line(request, corruption))
-        except OSError:  # the pipe is full, or nobody reads it any more
+        with writer:
+            try:
+                written = writer.write(_line(request, corruption))
+            except OSError:  # nobody reads it any more
+                written = None
+        if not written:  # or the pipe is full
             self._refuse(request)
             return
-        finally:
-            os.close(fd)
         if corruption is None:
             self._fifo_run.sent(request)
             self.on_arrival(request)
         else:
             self.on_fault("corrupted", request, 0.0)
 
-    def _open(self) -> int | None:
+    def _open(self) -> _Writer | None:
         """Opens the FIFO as torch's client does; None where no server has it open."""
         try:
-            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            return FileIO(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK), "w")
         except OSError:
             return None
 
@@ -107,9 +114,9 @@ class FifoQueue(RecordedQueue):
         recorder.add(Meddled, request.number, "refused", recorder.now())  # type: ignore[attr-defined]  # one of the run's
 
     def _let_go(self, worker_id: Any) -> None:
-        fd = self._held.pop(worker_id, None)
-        if fd is not None:
-            os.close(fd)
+        writer = self._held.pop(worker_id, None)
+        if writer is not None:
+            writer.close()
 
 
 def _content(request: Any) -> tuple[int, str, float]:

@@ -117,21 +117,27 @@ class Desk:
         line = self._callers.pop(fd)
         pid = CREDENTIALS.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))[0]
         word = line.recv(WORD_LIMIT)
-        pidfd = self._pidfd(pid) if word else None
+        pidfd = self._pidfd(pid, line) if word else None
         if pidfd is None:
             line.close()  # it was ended before it could say anything
             return None
         task = self._running[int(word)] = RunningTask(int(word), line, pid, pidfd)
         return task
 
-    def _pidfd(self, pid: int) -> int | None:
-        """Returns what stands for a process; one that was ended has none, though its pid may be borne again."""
+    def _pidfd(self, pid: int, line: socket.socket) -> int | None:
+        """Returns what stands for the process at the other end of `line`; None for one that was ended.
+
+        Whose line is open and silent when its pidfd is there was alive by then, so the pid is borne by nobody else.
+        """
         known = self._processes.get(pid)
         if known is not None and self.lives(known):
             return known
         try:
             found = os.pidfd_open(pid)
         except ProcessLookupError:
+            return None
+        if not _is_silent(line):
+            os.close(found)
             return None
         self._processes[pid] = found
         self._pidfds.append(found)
@@ -149,6 +155,17 @@ class Desk:
         task.line.close()
         del self._running[task.number]
         return task
+
+
+def _is_silent(line: socket.socket) -> bool:
+    """Returns whether a line is open, and nothing is to be read from it."""
+    try:
+        line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    return False
 
 
 def run_delay(pid: int) -> float:
