@@ -16,6 +16,7 @@ class PollingSupervisor:
     def __init__(self) -> None:
         self.processes: list[tuple[BaseProcess, float]] = []
         self._is_stopped = False
+        self._asking = threading.Lock()  # whoever asks a Process while another thread reaps it hears that it lives
         self._watchdog = threading.Thread(target=self._watch, name="supervisor")
 
     def start(self) -> None:
@@ -42,7 +43,8 @@ class PollingSupervisor:
     def _watch(self) -> None:
         while not self._is_stopped:
             time.sleep(self.interval)
-            self._look()
+            with self._asking:
+                self._look()
 
     def _look(self) -> None:
         for process, due in list(self.processes):
@@ -99,7 +101,9 @@ class GoesDeaf(PollingSupervisor):
 
     def submit(self, task: Any, timeout: float) -> None:
         """Refuses where a task has died by a signal."""
-        if any(process.exitcode not in {None, 0} for process, _ in self.processes):
+        with self._asking:
+            is_broken = any(process.exitcode not in {None, 0} for process, _ in self.processes)
+        if is_broken:
             raise RuntimeError("the pool is broken")
         super().submit(task, timeout)
 
