@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 
@@ -124,7 +126,7 @@ def _unlike(server: type) -> Iterator[str]:
 
 def _check(made: object, name: str, what: str, methods: Mapping[str, Sequence[str]]) -> None:
     """Raises ServerError with everything that what was made lacks, or wants to be called with otherwise."""
-    wrong = []
+    wrong: list[str] = []
     for method, arguments in methods.items():
         found = getattr(made, method, None)
         if callable(found):
@@ -137,8 +139,21 @@ def _check(made: object, name: str, what: str, methods: Mapping[str, Sequence[st
         raise ServerError(f"{name} is no {what}:{is_made} {'; '.join(wrong)}")
 
 
-def _uncallable(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> list[str]:
+def _uncallable(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> Sequence[str]:
     """Returns a sentence where a method can't be called with so many arguments."""
+    function = getattr(method, "__func__", method)
+    if isinstance(function, FunctionType):
+        return _said_of(function, name, tuple(arguments), is_bound=function is not method)
+    return _said(method, name, arguments)
+
+
+@lru_cache(maxsize=256)
+def _said_of(function: FunctionType, name: str, arguments: tuple[str, ...], *, is_bound: bool) -> Sequence[str]:
+    """Returns what `_said` does of a function, or of its method: a soak makes the same server for each schedule."""
+    return _said(MethodType(function, object()) if is_bound else function, name, arguments)
+
+
+def _said(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> Sequence[str]:
     try:
         signature = inspect.signature(method)
         signature.bind(*arguments)
@@ -152,9 +167,14 @@ def _uncallable(method: Callable[..., Any], name: str, arguments: Sequence[str])
 
 def _signature(server: ServerMaker, name: str) -> inspect.Signature:
     try:
-        return inspect.signature(server)
+        return _signature_of(server) if isinstance(server, type) else inspect.signature(server)
     except ValueError:
         raise ServerError(f"{name} is no server: it does not say what it is called with") from None
+
+
+@lru_cache(maxsize=64)
+def _signature_of(server: type) -> inspect.Signature:
+    return inspect.signature(server)
 
 
 def _and(names: Sequence[str]) -> str:
