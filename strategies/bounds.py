@@ -114,5 +114,5 @@ def _named(op: str) -> tuple[type[Operation], str]:
     word = way.replace("-", " ")
     if colon and word not in words:
         ways = ", ".join(f"{name}:{word.replace(' ', '-')}" for word in words)
-        raise ScheduleError(f"{name} happens in one way" + (f" of {ways}" if ways else "") + f": {op!r}")
+        raise ScheduleError(f"{name} happens in one way{f' of {ways}' if ways else ', without a colon'}: {op!r}")
     return NAMES[name], word

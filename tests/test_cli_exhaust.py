@@ -119,6 +119,11 @@ def test_an_interrupt_tells_what_was_found_so_far(tmp_path: Path) -> None:
         ("--ticks 0", "--ticks: whole numbers from 1 to 1,000,000,000, not 0"),
         ("--ops ,", "--ops: at least one, separated by commas; there is none"),
         ("--ops acquir", "there is no operation 'acquir'; did you mean acquire? there are start, acquire, "),
+        ("--ops acquire:now", "acquire happens in one way, without a colon: 'acquire:now'"),
+        (
+            "--ops crash:now",
+            "crash happens in one way of crash:sigkill, crash:exit, crash:abort, crash:segv: ",
+        ),
         ("--ops acquire,delay --backend local", "local can't carry out Delay; leave it out, or use memory"),
         ("--backend pigeon", "there is no backend 'pigeon'"),
         ("--json /no/such/x", "the report can't be written to /no/such/x: No such file or directory"),

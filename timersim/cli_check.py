@@ -20,7 +20,7 @@ from timersim.backends.names import (
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_findings import write_page
 from timersim.cli_json import check_writable, write_json
-from timersim.cli_options import JsonFile, Seed, Server, Without, backend_option, check_positive
+from timersim.cli_options import JsonFile, Seed, Server, Without, backend_option, whole
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
 from timersim.cli_progress import broken_note, progress_of
 from timersim.cli_searching import Search, search_each
@@ -51,6 +51,7 @@ def check(
     examples: Annotated[
         int | None,
         typer.Option(
+            parser=whole("--examples", 1),
             metavar="N",
             help=f"Schedules on each backend. [default: {', '.join(f'{n} on {b}' for b, n in EXAMPLES.items())}]",
         ),
@@ -95,7 +96,6 @@ def check(
 
     timersim check --real-time                           real threads and time
     """
-    check_positive("--examples", examples)
     _check_together(
         {
             "--backend": backend,

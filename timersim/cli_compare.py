@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, make_backend
+from timersim.backends.names import EXAMPLES, BackendError, default_names, make_backend
 from timersim.cli_json import write_json
-from timersim.cli_options import JsonFile, Seed, check_positive
+from timersim.cli_options import JsonFile, Seed, whole
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
 from timersim.cli_progress import progress_of
 from timersim.lab.experiment import Backend
@@ -32,7 +32,10 @@ def compare(
         str | None,
         typer.Option(metavar="SAFEGUARD", help="Take a safeguard out of the real server, to see that it is noticed."),
     ] = None,
-    examples: Annotated[int | None, typer.Option(metavar="N", help="Schedules on each backend. [default: 200]")] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(parser=whole("--examples", 1), metavar="N", help="Schedules on each backend. [default: 200]"),
+    ] = None,
     seed: Seed = 0,
     json_file: JsonFile = None,
 ) -> int:
@@ -44,10 +47,9 @@ def compare(
 
     Exit status: 0 every difference is explained, 1 one is not, 2 the call or the environment is wrong, 130 interrupted.
     """
-    check_positive("--examples", examples)
-    names = backend or [name for name in DEFAULTS if name != MODEL]
+    names = backend or [name for name in default_names(without=without) if name != MODEL]
     if MODEL in names:
-        raise BackendError(f"{MODEL} is what the others are compared with")
+        raise BackendError(f"{MODEL} is what the others are compared with: no --backend {MODEL}")
     text = console_beside(json_file)
     made = [make_backend(name, without=without, pin=True) for name in names]
     comparisons = _compared([(each, examples or EXAMPLES[each.name]) for each in made], seed, text)

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from timersim.backends.names import BackendError, make_backend
-from timersim.cli_options import JsonFile, Server, Without, backend_option
+from timersim.cli_options import JsonFile, Server, Without, backend_option, whole
 from timersim.cli_output import console_beside, err
 from timersim.cli_progress import broken_note, progress_of
 from timersim.cli_searching import Search, search_each
@@ -24,9 +24,9 @@ LIFETIME = 70 * 365 * 86400
 
 
 def exhaust(
-    workers: Annotated[int, typer.Option(metavar="N", help="So many workers at most.")] = 2,
-    scopes: Annotated[int, typer.Option(metavar="N", help="So many scopes at most.")] = 1,
-    size: Annotated[int, typer.Option(metavar="N", help="So many operations at most.")] = 4,
+    workers: Annotated[int, typer.Option(parser=whole("--workers"), metavar="N", help="So many workers at most.")] = 2,
+    scopes: Annotated[int, typer.Option(parser=whole("--scopes"), metavar="N", help="So many scopes at most.")] = 1,
+    size: Annotated[int, typer.Option(parser=whole("--size"), metavar="N", help="So many operations at most.")] = 4,
     ops: Annotated[
         str,
         typer.Option(

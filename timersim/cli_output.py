@@ -12,8 +12,8 @@ from timersim.lab.layout import Kind, Line
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 """Exit statuses; the last is the shell's for Ctrl-C."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(highlight=False, soft_wrap=True, emoji=False, stderr=True)
 
 COLOURS = {
     Kind.PLAIN: "",

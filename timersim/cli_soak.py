@@ -11,7 +11,7 @@ from rich.console import Console
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.names import EXAMPLES, BackendError, from_spec
 from timersim.cli_ending import Ending
-from timersim.cli_options import JsonFile, Server, Without, backend_option, check_positive
+from timersim.cli_options import JsonFile, Server, Without, backend_option, whole
 from timersim.cli_output import console_beside, err
 from timersim.cli_progress import pace, progress_of
 from timersim.cli_report import summary_line
@@ -33,13 +33,18 @@ def soak(
     server: Server = None,
     without: Without = None,
     schedules: Annotated[
-        int | None, typer.Option(metavar="N", help=f"How many schedules. [default: {SCHEDULES:,}]")
+        int | None,
+        typer.Option(parser=whole("--schedules", 1), metavar="N", help=f"How many schedules. [default: {SCHEDULES:,}]"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Another seed draws other schedules. [default: 0]")
+        int | None,
+        typer.Option(parser=whole("--seed"), metavar="N", help="Another seed draws other schedules. [default: 0]"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="How many processes. [default: one for each processor]")
+        int | None,
+        typer.Option(
+            parser=whole("--jobs", 1), metavar="N", help="How many processes. [default: one for each processor]"
+        ),
     ] = None,
     dask: Annotated[
         str | None,
@@ -75,8 +80,6 @@ def soak(
 
     Exit status: 0 every invariant held, 1 something is broken, 2 the call or the environment is wrong, 130 interrupted.
     """
-    check_positive("--schedules", schedules)
-    check_positive("--jobs", jobs)
     if jobs is not None and dask is not None:
         raise BackendError("--jobs is the number of processes here; on --dask the cluster has as many as it has")
     if resume is not None:
