@@ -47,6 +47,14 @@ def test_a_broken_server_is_not_explained(capsys: pytest.CaptureFixture[str]) ->
     assert "Not explained: " in told.splitlines()[-1]
 
 
+def test_what_has_the_safeguard_is_compared_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the backends by default those are compared that a safeguard can be taken out of."""
+    compare("--examples", "3", "--without", "heed-the-sequence")
+
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " as in memory" in line]
+    assert lines == ["socket"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -83,12 +83,14 @@ def test_a_soak_has_left_nothing(interrupt: Interrupt, command: Command) -> None
 
 @pytest.mark.parametrize("where", ["timersim.cli_searching.run", "timersim.cli_check.progress_of"])
 def test_what_was_searched_before_is_told(where: str, interrupt: Interrupt, command: Command) -> None:
-    """Between two backends, too: the first one's report stands, the second one has done nothing."""
+    """Between two backends, too: the first one's report stands, the second one has done nothing, and missed nothing."""
     interrupt(where, 2)
-    lines = command("check", "--backend", "memory", "--backend", "memory", "--examples", "12")
+    lines = command("check", *["--backend", "memory"] * 3, "--examples", "12")
 
-    assert [line.split()[:3] for line in lines[:2]] == [["memory", "12", "schedules"], ["memory", "0", "schedules"]]
+    done = [line.split()[1] for line in lines if line.startswith("memory ")]
+    assert done == ["12", "0"]
     assert lines[-1].startswith("Interrupted: 12 schedules, ")
+    assert len([line for line in lines if line.startswith("not tried on memory, in ")]) == 1
 
 
 def test_the_causes_that_were_searched_before_are_told(interrupt: Interrupt, command: Command, tmp_path: Path) -> None:
@@ -104,7 +106,18 @@ def test_the_causes_that_were_searched_before_are_told(interrupt: Interrupt, com
 def test_a_comparison_tells_what_it_has_compared(interrupt: Interrupt, command: Command, tmp_path: Path) -> None:
     """Each backend that was compared has its lines; the last one those of its schedules before Ctrl-C."""
     interrupt("timersim.strategies.comparison.compare", 30)
-    options = ["--backend", "file", "--backend", "local", "--examples", "20", "--json", "report.json"]
+    options = [
+        "--backend",
+        "file",
+        "--backend",
+        "local",
+        "--backend",
+        "socket",
+        "--examples",
+        "20",
+        "--json",
+        "report.json",
+    ]
     lines = command("compare", *options)
 
     assert [line.split()[:3] for line in lines if " as in memory" in line] == [
