@@ -66,7 +66,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
         ),
         (
             {"name": "local", "without": "heed-the-sequence"},
-            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
+            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory or socket",
         ),
         (
             {"name": "local", "without": "signal-incarnations"},

@@ -263,7 +263,7 @@ def test_an_operation_that_happens_in_several_ways_is_tried_in_each() -> None:
         ({"ticks": [0]}, "ticks: whole numbers from 1 to 1,000,000,000, not 0"),
         ({"gaps": []}, "gaps: at least one, separated by commas; there is none"),
         ({"ops": ["acquir"]}, "there is no operation 'acquir'; did you mean acquire? there are start, acquire, "),
-        ({"ops": ["exit:kill"]}, "exit happens in one way: 'exit:kill'"),
+        ({"ops": ["exit:kill"]}, "exit happens in one way, without a colon: 'exit:kill'"),
         ({"ops": ["crash:kill"]}, "crash happens in one way of crash:sigkill, crash:exit, crash:abort, crash:segv: "),
     ],
 )

@@ -182,7 +182,7 @@ def load_server(name: str, what: str = "server") -> Any:
     """Imports "MODULE:NAME", also from the current directory; raises BackendError, of `what`, where that fails."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise BackendError(f"a {what} is named MODULE:NAME, as in my_module:my_server: {name!r}")
+        raise BackendError(f"a {what} is named MODULE:NAME, as in my_module:my_{what}: {name!r}")
     if module.endswith(".py"):
         raise BackendError(f"give the module, not the file: {module.removesuffix('.py')}:{attribute}")
     try:
@@ -249,7 +249,8 @@ def _ablated(name: str, safeguard: str, *, pin: bool, **options: Any) -> Backend
     from timersim.fakes.broken_servers import backend_without, without
 
     if not _has_safeguard(name, safeguard):
-        raise BackendError(f"{safeguard} can't be taken out of the server of {name}; run it with --backend memory")
+        there = " or ".join(each for each in DEFAULTS if _has_safeguard(each, safeguard))
+        raise BackendError(f"{safeguard} can't be taken out of the server of {name}; run it with --backend {there}")
     if name == "memory":
         return backend_without(safeguard, **options)
     return _timersim_backend(name, without(safeguard, _own_server(name)), pin=pin, **options)
