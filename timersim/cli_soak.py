@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from timersim.backends.leftovers import outliving, watch_leftovers
-from timersim.backends.names import EXAMPLES, BackendError, from_spec
+from timersim.backends.names import EXAMPLES, BackendError
+from timersim.backends.rack import from_spec
 from timersim.cli_json import write_json
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, save, tell_findings
 from timersim.cli_report import conclusion, summary_line

@@ -14,8 +14,8 @@ from tests.backends import jobs
 from tests.hash_seeds import output
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import from_spec
 from timersim.backends.process import Transport
+from timersim.backends.rack import from_spec
 from timersim.backends.workers.functions import OPERATIONS
 from timersim.backends.workers.pool import PoolError
 from timersim.fakes import HoldTimeout

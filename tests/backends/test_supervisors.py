@@ -24,7 +24,8 @@ from tests.data.supervisors import (
     RaisesInStop,
 )
 from timersim.backends import SupervisorBackend, no_leftovers
-from timersim.backends.names import BackendError, from_spec, make_backend
+from timersim.backends.names import BackendError, make_backend
+from timersim.backends.rack import from_spec
 from timersim.backends.supervisors import supervised_run
 from timersim.fakes.servers import ServerError
 from timersim.lab import (
