@@ -118,6 +118,19 @@ def test_values_of_numpy_are_as_good(shape: int) -> None:
     )
 
 
+def test_a_cell_of_numpys_numbers_is_shown_as_plain_ones() -> None:
+    """The cell that a note names can be typed in again, whatever its grid was made of."""
+    with pytest.raises(ZeroDivisionError) as raised:
+        sweep(lambda timeout_s, kind, seed: 1 / 0, {"timeout_s": np.linspace(0.5, 1, 2), "kind": np.array(["a"])})
+
+    assert raised.value.__notes__[0].startswith("in the cell timeout_s=0.5, kind='a', seed=")
+    two: Any = np.int64(2)
+    assert_frame_equal(
+        sweep(lambda timeout_s, seed: 1, {"timeout_s": [1]}, repeats=two, seed=two, jobs=two),
+        sweep(lambda timeout_s, seed: 1, {"timeout_s": [1]}, repeats=2, seed=2, jobs=2),
+    )
+
+
 @pytest.mark.parametrize("executor", ["here", "processes"])
 def test_an_interrupted_sweep_goes_on(executor: str, processes: Executor, tmp_path: Path) -> None:
     """Interrupted halfway and called again it computes what is missing alone, and the frame is that of a whole one."""

@@ -46,6 +46,10 @@ def step_times_by(source: pd.DataFrame | str | PathLike[str], kind: str, column:
     frame = _frame(source)
     if kind not in frame.columns:
         raise StepTimesError(f"there is no column {kind!r}: {', '.join(map(str, frame.columns))}")
+    if unnamed := int(frame[kind].isna().sum()):
+        raise StepTimesError(
+            f"{unnamed} of {len(frame)} step times have no {kind!r}; name their kind, or leave them out"
+        )
     chosen = _column(frame.drop(columns=kind), column)
     return {str(name): step_times(times, chosen) for name, times in frame.groupby(kind)[chosen]}
 

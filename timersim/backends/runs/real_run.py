@@ -3,9 +3,8 @@
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -15,6 +14,7 @@ from timersim.backends.runs.gated_clock import GatedClock
 from timersim.backends.runs.real_server import RealServer
 from timersim.backends.runs.recorded_reaper import RecordedReaper
 from timersim.backends.runs.run_delay import RunDelay
+from timersim.backends.runs.seat import Seat
 from timersim.backends.wires.wire import Call, Wire, wait_for
 from timersim.backends.workers.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
 from timersim.clock import SystemClock
@@ -25,22 +25,9 @@ from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.experiment import World
 from timersim.lab.operations import Acquire, Crash, Exit, Operation, Pause, Release, Resume
 from timersim.lab.record import Instant, Left, Meddled, Recorder, ServerPaused, Skipped
-from timersim.local_timer import MultiprocessingRequestQueue
 
 LAST_CALLS = 1.0
 """Seconds that the calls under way have to return when the server has been stopped."""
-
-
-@dataclass
-class Seat:
-    """What a server is made in: as a `SimulatedWorld`, with its times in seconds."""
-
-    clock: GatedClock
-    reap: Callable[[Any], bool]
-    arguments: Mapping[str, Any]
-    max_interval: float
-    mp_queue: Any
-    queue: Any
 
 
 class RealRun(World):
@@ -64,10 +51,7 @@ class RealRun(World):
         self._reaper = RecordedReaper(self._clock)
         self._reaper.record = self._reap
         self._workers = RunWorkers(self.recorder, self._kill, leaves_zombies=False)
-        arguments = wire.arguments(max_interval * tick)
-        mp_queue = arguments.get("mp_queue")
-        requests = None if mp_queue is None else MultiprocessingRequestQueue(mp_queue, clock=self._gate)
-        self._seat = Seat(self._gate, self._reaper, arguments, max_interval * tick, mp_queue, requests)
+        self._seat = Seat.on(wire, max_interval * tick, self._gate, self._reaper)
         self._pool = pool
         self._processes: dict[int, Worker] = {}
         self._dead: list[tuple[int, Worker, tuple[int, ...]]] = []
