@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from timersim.tuning.batches import InProcess, batches, has_died, jobs_of, told
 from timersim.tuning.cells import Plan, SweepError, Value
-from timersim.tuning.numbers import is_whole
 from timersim.tuning.partial_file import PartialFile, name_of
+from timersim.tuning.whole_numbers import is_whole
 
 __all__ = ["SweepError", "sweep"]
 

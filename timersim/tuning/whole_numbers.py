@@ -1,4 +1,4 @@
-"""Numbers as people give them: Python's own, and those that come out of an array or a frame."""
+"""Whole numbers as people give them: Python's own, and those that come out of an array or a frame."""
 
 from numbers import Integral
 
