@@ -20,7 +20,6 @@ from timersim.lab.record import (
     ServerStarted,
     ServerStopping,
     Started,
-    numbered,
     rounded,
 )
 from timersim.lab.registrations import Registration, registrations
@@ -257,7 +256,7 @@ class _Register:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._contract = account.contract
-        self._requests = numbered(account.record.events)
+        self._requests = account.record.numbered
         self._wall = WallHand(account.record.events)
         self._holding: dict[tuple[Life, str], list[Guard]] = {}
         self._bearers: dict[Life, Life] = {}

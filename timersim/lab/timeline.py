@@ -27,7 +27,6 @@ from timersim.lab.record import (
     WallStepped,
     WorkerPaused,
     WorkerResumed,
-    numbered,
 )
 from timersim.lab.windows import broken_windows
 
@@ -135,7 +134,7 @@ def _length(line: Line) -> int:
 def lanes(record: Record) -> Rows:
     """Returns the rows of the timeline: an instant, and what happened then in which lane."""
     account = read(record)
-    requests = numbered(record.events)
+    requests = record.numbered
     rows: Rows = []
     previous: Event | None = None
     for event in record.events:
