@@ -199,6 +199,13 @@ def test_a_backend_can_stand_for_a_server(monkeypatch: pytest.MonkeyPatch) -> No
     assert make_backend("memory", server="timersim.memory_timer:MINE") is backend
 
 
+@pytest.mark.parametrize("make", [TorchBackend, SimulatedTorchBackend])
+def test_torch_has_no_socket(make: Any) -> None:
+    """A transport that torch does not have is named, with those that it has."""
+    with pytest.raises(ValueError, match=r"^the transport of torch's servers is local or file: transport='socket'$"):
+        make("socket")
+
+
 def test_without_torch_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without torch the error says how to get it."""
     monkeypatch.setattr("timersim.backends.torch.find_spec", lambda name: None)
