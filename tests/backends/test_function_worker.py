@@ -35,7 +35,7 @@ from timersim.lab import (
 )
 from timersim.lab.record import Arrived, Meddled
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.search import vocabulary_of
+from timersim.strategies.vocabulary import vocabulary_of
 
 LIMIT = 10.0
 """Real seconds for half an hour that takes less than one, on a machine that does a lot besides."""

@@ -45,7 +45,7 @@ from timersim.lab.operations import CRASHES
 from timersim.lab.record import Attempted, Meddled, ServerPaused, ServerStarted, Skipped
 from timersim.local_timer import LocalTimerServer
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 TICK = 0.01
 TRANSPORTS = ("local", "file", "socket")
