@@ -1,6 +1,7 @@
 """The desk: it hears when a task begins, finishes and ends, and knows how late it may have heard it."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -165,3 +166,15 @@ def test_who_does_not_end_by_itself_is_killed(desk: Desk) -> None:
     assert desk.end(0.01) == 1
     assert process.wait(LIMIT) == -signal.SIGKILL
     assert desk.end(0) == 0
+
+
+def test_who_ends_since_its_parent_is_gone_has_not_finished(desk: Desk) -> None:
+    """A task whose parent was killed ends by itself, and does not say that it was told to."""
+    parent = subprocess.Popen(["sh", "-c", f"{shlex.join(desk.make().argv)} & wait"])
+    task = heard(desk)
+
+    parent.kill()
+    parent.wait(LIMIT)
+
+    assert heard(desk) is task
+    assert (task.is_over, task.has_finished) == (True, False)
