@@ -1,6 +1,7 @@
 """A sweep: the same table on every executor, interrupted or not, and sentences for what is none."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,6 +150,14 @@ def test_an_interrupted_sweep_goes_on(executor: str, processes: Executor, tmp_pa
     assert_frame_equal(resumed, sweep(experiment, grid))
     assert file.read_bytes().startswith(before)
     assert file.read_bytes().count(b"\n") == 61
+
+
+def test_a_grid_with_a_nan_is_gone_on_with(tmp_path: Path) -> None:
+    """A value that is not equal to itself is the same sweep all the same."""
+    grid, file = {"timeout_s": [math.nan, 1.0]}, tmp_path / "sweep"
+
+    first = sweep(lambda timeout_s, seed: seed, grid, partial=file)
+    assert_frame_equal(sweep(lambda timeout_s, seed: seed, grid, partial=file), first)
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:

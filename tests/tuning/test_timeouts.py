@@ -261,6 +261,7 @@ def test_wrong_numbers_are_named(wrong: dict[str, Any], message: str) -> None:
     ("wrong", "message"),
     [
         ({"server": "torch"}, "a server is timersim, polling, torch-file: server='torch'"),
+        ({"timeouts": []}, r"a tradeoff has at least one timeout: timeouts=\[\]"),
         ({"max_interval": -4}, "max_interval is a number of seconds above 0: max_interval=-4"),
         ({"server": "torch-file", "max_interval": 0}, "max_interval is a number of seconds above 0: max_interval=0"),
     ],
@@ -268,7 +269,7 @@ def test_wrong_numbers_are_named(wrong: dict[str, Any], message: str) -> None:
 def test_a_tradeoff_of_no_such_server_is_a_sentence(wrong: dict[str, Any], message: str) -> None:
     """A server that there is not, or that never looks, has no lateness."""
     with pytest.raises(ValueError, match=message):
-        timeout_tradeoff(ONES, [10], steps=10, **wrong)
+        timeout_tradeoff(ONES, **{"timeouts": [10], "steps": 10, **wrong})
 
 
 @pytest.mark.parametrize("few", [0.5, -5, math.inf, math.nan])
@@ -286,6 +287,18 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
     assert repr(choose_timeout(ONES, steps=ten, ranks=ten)) == repr(choose_timeout(ONES, steps=10, ranks=10))
     assert false_reap_probability(ONES, 9, steps=ten) == false_reap_probability(ONES, 9, steps=10)
+
+
+def test_a_column_or_a_kind_need_not_be_a_text() -> None:
+    """A frame that was made of an array has numbers for labels, and phases may be counted."""
+    plain = choose_timeout(ONES, steps=10)
+
+    assert choose_timeout(pd.DataFrame(ONES), steps=10) == plain
+    assert choose_timeout(pd.DataFrame({0: ONES, 1: 0.0}), steps=10, column=0) == plain  # type: ignore[arg-type]  # as pandas takes it
+    counted: Any = {1: 10}
+    assert choose_timeouts(pd.DataFrame({"step_s": ONES, "phase": 1}), steps=counted, by="phase", column="step_s") == {
+        "1": plain
+    }
 
 
 def test_a_step_time_without_a_kind_is_not_left_out_in_silence() -> None:

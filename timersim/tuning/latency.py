@@ -67,7 +67,7 @@ def reap_latency(
 
     "measured" has real processes hang and a real server kill them, over `transport` "socket", "file" or "local", until
     the kernel says that they are dead: choose an interval below a second and some dozens of samples. Needs Linux.
-    Raises LatencyError for what can't be had, and RuntimeError where a real worker is not killed.
+    Raises LatencyError for what can't be had, and RuntimeError where a hung worker is not reaped.
 
     >>> reap_latency("polling", max_interval=10, how="formula", samples=4).lateness_s.tolist()
     [1.25, 3.75, 6.25, 8.75]

@@ -16,7 +16,7 @@ from timersim.backends.workers.pool import Pool, Worker
 from timersim.clock import SystemClock
 from timersim.fakes.servers import ServerMaker, make_server
 from timersim.reaper import ProcessReaper
-from timersim.tuning.simulated_latency import Kind, Row, polling_kind
+from timersim.tuning.simulated_latency import Kind, NotReapedError, Row, polling_kind
 
 Transport = Literal["socket", "file", "local"]
 
@@ -27,10 +27,6 @@ AFTER = 0.1
 
 LIMIT = 30.0
 """Seconds, and intervals, for which a death is waited for."""
-
-
-class NotReapedError(RuntimeError):
-    """A hung worker that was not killed."""
 
 
 def measured(

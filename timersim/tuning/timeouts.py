@@ -130,9 +130,10 @@ def choose_timeouts(
     kinds = step_times_by(times, by, column)
     recorded = sum(map(len, kinds.values()))
     if isinstance(steps, Mapping):
-        if missing := [kind for kind in kinds if kind not in steps]:
+        given = {str(kind): number for kind, number in steps.items()}
+        if missing := [kind for kind in kinds if kind not in given]:
             raise StepTimesError(f"steps says of each kind how many there are: {', '.join(missing)} is missing")
-        numbers = {kind: steps[kind] for kind in kinds}
+        numbers = {kind: given[kind] for kind in kinds}
     else:
         _check(steps=steps)
         numbers = {kind: max(1, round(steps * len(found) / recorded)) for kind, found in kinds.items()}
@@ -210,6 +211,8 @@ def timeout_tradeoff(
                 "high": found.high,
             }
         )
+    if not rows:
+        raise ValueError("a tradeoff has at least one timeout: timeouts=[]")
     return pd.DataFrame(rows)
 
 
