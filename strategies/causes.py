@@ -26,9 +26,9 @@ from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
 from timersim.lab.trace import Trace
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import Progress, empty_report, seeded_schedule, unheard
 from timersim.strategies.tally import size
+from timersim.strategies.vocabulary import Vocabulary
 
 WITHOUT = (Acquire, Release, Exit, Start)
 """What workers do that are well."""

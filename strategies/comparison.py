@@ -10,8 +10,8 @@ from timersim.lab.experiment import Backend
 from timersim.lab.operations import PLAIN, to_object
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule, unheard
+from timersim.strategies.vocabulary import Vocabulary
 
 
 @dataclass(slots=True)

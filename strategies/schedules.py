@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from timersim.lab.contract import Contract
 from timersim.lab.operations import EVERYTHING, OPERATIONS, PLAIN, Operation, Tie
 from timersim.lab.schedule import Schedule
-from timersim.strategies.choices import Vocabulary, generate, kinds_under
+from timersim.strategies.choices import generate
+from timersim.strategies.vocabulary import Vocabulary, kinds_under
 
 
 def schedules(

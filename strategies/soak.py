@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from timersim.backends.names import from_spec
+from timersim.backends.rack import from_spec
 from timersim.lab.experiment import Backend
 from timersim.lab.report import Report
 from timersim.lab.specs import is_found_afresh

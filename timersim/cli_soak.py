@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import EXAMPLES, BackendError, from_spec
+from timersim.backends.names import EXAMPLES, BackendError
+from timersim.backends.rack import from_spec
 from timersim.cli_ending import Ending
 from timersim.cli_options import JsonFile, Server, Without, backend_option, whole
 from timersim.cli_output import console_beside, err

@@ -17,8 +17,9 @@ from tests.fakes.strangers import PollingWatchdog
 from timersim.backends import ProcessBackend
 from timersim.backends.clients.mp_wire import QueueWire, flush
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import BackendError, from_spec, make_backend
+from timersim.backends.names import BackendError, make_backend
 from timersim.backends.process import TRANSIT, Transport
+from timersim.backends.rack import from_spec
 from timersim.backends.runs import run_delay
 from timersim.backends.runs.gated_clock import GatedClock
 from timersim.backends.runs.real_run import RealRun
@@ -44,7 +45,7 @@ from timersim.lab.operations import CRASHES
 from timersim.lab.record import Attempted, Meddled, ServerPaused, ServerStarted, Skipped
 from timersim.local_timer import LocalTimerServer
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 TICK = 0.01
 TRANSPORTS = ("local", "file", "socket")

@@ -22,9 +22,11 @@ from tests.data.supervisors import (
     NeverKills,
     PollingSupervisor,
     RaisesInStop,
+    RunsThemInThreads,
 )
 from timersim.backends import SupervisorBackend, no_leftovers
-from timersim.backends.names import BackendError, from_spec, make_backend
+from timersim.backends.names import BackendError, make_backend
+from timersim.backends.rack import from_spec
 from timersim.backends.supervisors import supervised_run
 from timersim.fakes.servers import ServerError
 from timersim.lab import (
@@ -232,6 +234,13 @@ def test_what_is_no_supervisor_is_told_why(supervisor: Any, sentence: str) -> No
     """Whatever is missing is said, all of it at once, before anything runs."""
     with pytest.raises(ServerError, match=f"^{re.escape(sentence)}$"):
         on(supervisor)
+
+
+def test_a_task_in_the_laboratorys_own_process_is_refused() -> None:
+    """A supervisor of threads is told what it lacks, rather than killed together with the laboratory."""
+    sentence = r"^RunsThemInThreads\.submit\(\) runs the task in this process; give each task a process of its own$"
+    with pytest.raises(ServerError, match=sentence):
+        on(RunsThemInThreads, Acquire(0, "s", after=5))
 
 
 @pytest.mark.parametrize("tick", [0, -1, float("inf"), float("nan")])

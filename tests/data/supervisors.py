@@ -145,6 +145,21 @@ class RaisesInStop(PollingSupervisor):
         raise LookupError("who was that?")
 
 
+class RunsThemInThreads:
+    """Runs its tasks in the process of who calls it, where nothing can be killed."""
+
+    def start(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, task: Any, timeout: float) -> None:
+        self._threads.append(threading.Thread(target=task))
+        self._threads[-1].start()
+
+    def stop(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
 class CannotStart(PollingSupervisor):
     """Has no license."""
 

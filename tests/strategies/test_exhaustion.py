@@ -17,9 +17,9 @@ from timersim.lab.report import Report
 from timersim.strategies import Bound, every_schedule, exhaust, seeded_schedule
 from timersim.strategies.ablations import AblationResult
 from timersim.strategies.bounds import NAMES
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.exhaustion import count, some_schedules
 from timersim.strategies.search import find_violations, search_among
+from timersim.strategies.vocabulary import Vocabulary
 
 BOUNDS = [
     Bound(size=0),

@@ -26,7 +26,7 @@ from timersim.lab.operations import (
 from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 NAMED_FOR = {
     "drain-before-expire": "pause-is-not-silence",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from timersim import MemoryTimerServer, __version__
-from timersim.backends.names import from_spec
+from timersim.backends.rack import from_spec
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import backend_without
 from timersim.lab.experiment import Backend

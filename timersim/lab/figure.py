@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from timersim.lab.case import faults
 from timersim.lab.invariants import InvariantViolation
 from timersim.lab.layout import Kind
-from timersim.lab.oracle import Account, read
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
 from timersim.lab.record import Arrived, Attempted, Instant, Meddled, Record, Sent, Started
 from timersim.lab.timeline import REAPS, SERVER, WIRE, at_text, lanes, what_was_done
 from timersim.lab.windows import Window, Word, broken_windows

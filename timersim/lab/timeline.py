@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from timersim.lab.layout import COLUMNS, MARGIN, Kind, Line, Piece, lanes_that_fit, plain, stripped, table
-from timersim.lab.oracle import Account, read
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
 from timersim.lab.record import (
     Arrived,
     Attempted,

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from timersim.tuning.batches import InProcess, batches, has_died, jobs_of, told
 from timersim.tuning.cells import Plan, SweepError, Value
 from timersim.tuning.partial_file import PartialFile, name_of
+from timersim.tuning.whole_numbers import is_whole
 
 __all__ = ["SweepError", "sweep"]
 
@@ -59,7 +60,7 @@ def sweep(
     over = executor or InProcess()
     if isinstance(over, ProcessPoolExecutor):
         _refuse_what_others_cant_find(experiment)
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):  # type: ignore[redundant-expr]  # whoever has no type checker
+    if jobs is not None and not is_whole(jobs):
         raise SweepError(f"jobs is a whole number of at least 1: jobs={jobs!r}")
     with (
         nullcontext() if partial is None else PartialFile(Path(partial), name_of(experiment), plan) as file,
