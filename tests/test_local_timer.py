@@ -103,7 +103,7 @@ class World:
     def __init__(self, max_interval: float = 3600) -> None:
         self.clock = VirtualClock(START)
         self.queue: queue.Queue[Any] = queue.Queue()
-        self.server = LocalTimerServer(self.queue, max_interval, clock=self.clock)  # type: ignore[arg-type]
+        self.server = LocalTimerServer(self.queue, max_interval, clock=self.clock)  # type: ignore[arg-type]  # anything with `get`
         self.server.start()
 
     def acquire(self, pid: Any, after: float, scope_id: str = "s") -> None:
@@ -439,7 +439,7 @@ def test_a_queue_that_cannot_be_read_is_asked_no_more_than_it_should() -> None:
             raise ValueError("the queue is closed")
 
     broken = BrokenQueue()
-    requests = MultiprocessingRequestQueue(broken)  # type: ignore[arg-type]
+    requests = MultiprocessingRequestQueue(broken)  # type: ignore[arg-type]  # anything with `get`
 
     assert (requests.get(3, timeout=0), broken.asked) == ([], 3)
 
@@ -472,7 +472,7 @@ def test_a_get_from_a_closed_queue_comes_back() -> None:
 def test_a_client_speaks_for_the_process_that_calls() -> None:
     """A client sends torch's requests for its own pid: an acquire with its expiration, a release with -1."""
     sent: queue.Queue[TimerRequest] = queue.Queue()
-    client = LocalTimerClient(sent, clock=VirtualClock(START))  # type: ignore[arg-type]
+    client = LocalTimerClient(sent, clock=VirtualClock(START))  # type: ignore[arg-type]  # anything with `put`
     with expires(after=60, scope="load", client=client):
         pass
 

@@ -74,7 +74,7 @@ def run_job(folder: str, client: str, server: str) -> None:
 
     if server == "timersim":
         local_elastic_agent.timer = timersim
-    multiprocessing.current_process()._config["semprefix"] = semaphore_prefix(os.getpid())  # type: ignore[attr-defined]
+    multiprocessing.current_process()._config["semprefix"] = semaphore_prefix(os.getpid())  # type: ignore[attr-defined]  # nothing public names them
     deaths: list[tuple[int, int, int]] = []
     told: list[tuple[str, str | None, str | None]] = []
     ages: list[list[float]] = []
