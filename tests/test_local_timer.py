@@ -1,6 +1,5 @@
 """Timers over a multiprocessing queue: real processes, really killed, in virtual and in real time."""
 
-import gc
 import multiprocessing
 import os
 import queue
@@ -14,9 +13,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
+from tests.descriptors import descriptors
 from timersim import Clock, LocalTimerClient, LocalTimerServer, MultiprocessingRequestQueue, TimerRequest, expires
 from timersim.fakes import VirtualClock
 from timersim.incarnation import Incarnation
@@ -89,12 +88,6 @@ def make_zombie(worker: Worker) -> None:
     assert worker.stdin is not None
     worker.stdin.close()
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-
-
-def descriptors() -> int:
-    """Counts the descriptors of this process; those of what nobody holds any more are closed first."""
-    gc.collect()
-    return psutil.Process().num_fds()
 
 
 class World:
@@ -549,7 +542,7 @@ def test_a_hung_worker_is_killed_and_one_that_released_lives(mp_queue: "Queue[An
 
 def test_an_idle_server_stops_at_once(mp_queue: "Queue[Any]") -> None:
     """`stop` of an idle server comes back long before its `max_interval`, and leaves no thread and no descriptor."""
-    threads, before = threading.active_count(), descriptors()
+    threads, before = set(threading.enumerate()), descriptors()
     server = LocalTimerServer(mp_queue, max_interval=60)
     for _ in range(3):
         begun = time.monotonic()
@@ -557,7 +550,7 @@ def test_an_idle_server_stops_at_once(mp_queue: "Queue[Any]") -> None:
         server.stop()
         assert time.monotonic() - begun < LIMIT
 
-    assert (threading.active_count(), descriptors()) == (threads, before)
+    assert (set(threading.enumerate()) - threads, descriptors()) == (set(), before)
 
 
 def test_a_server_that_guarded_leaves_no_descriptor(mp_queue: "Queue[Any]", worker: Worker) -> None:

@@ -282,7 +282,7 @@ def test_a_time_limit_ends_a_search() -> None:
     began = time.monotonic()
     report = find_violations(SimulatedBackend(), max_examples=10**9, time_limit=0.3)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert 0 < report.examples < 10**9
     assert (report.is_cut_short, report.is_interrupted) == (True, False)
 
