@@ -25,8 +25,8 @@ import timersim
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-LIMIT = 60.0
-"""Real seconds within which a job must be over: it starts four processes, each of which imports torch."""
+LIMIT = 300.0
+"""Real seconds within which a job must be over: four processes import torch, and others may be busy."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
