@@ -157,7 +157,7 @@ def test_correct_servers_break_nothing(backend: ProcessBackend) -> None:
         on(backend, *seeded_schedule(0, number, vocabulary))
 
 
-RELEASED_IN_A_PAUSE = Schedule([Acquire(0, "s", after=50), PauseServer(150, gap=5), Release(0, "s", gap=55)])
+RELEASED_IN_A_PAUSE = Schedule([Acquire(0, "s", after=90), PauseServer(150, gap=50), Release(0, "s", gap=45)])
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
