@@ -66,10 +66,11 @@ class Cause:
     def is_taken(self, schedule: Schedule, breaks: Callable[[Schedule], bool]) -> bool:
         """Returns whether a schedule that breaks something does so no more without its operations."""
         groups = [(kind,) for kind in self.kinds] if self.of_each else [self.kinds]
-        return not self.kinds or not any(
-            breaks(schedule.without(lambda operation, group=group: isinstance(operation, group)))  # type: ignore[misc]  # of this turn
-            for group in groups
-        )
+        return not self.kinds or not any(breaks(_without(schedule, group)) for group in groups)
+
+
+def _without(schedule: Schedule, kinds: Kinds) -> Schedule:
+    return schedule.without(lambda operation: isinstance(operation, kinds))
 
 
 def causes(backend: Backend) -> list[Cause]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from timersim.lab.counts import check_counts
 from timersim.lab.experiment import Backend, run
 from timersim.lab.goals import GOALS
 from timersim.lab.report import Report
@@ -40,8 +41,7 @@ def find_violations(
     >>> find_violations(SimulatedBackend(), max_examples=20).findings
     []
     """
-    if not isinstance(max_examples, int) or max_examples < 1:  # type: ignore[redundant-expr]  # as in `schedules`
-        raise ValueError(f"max_examples is a whole number of at least 1: max_examples={max_examples!r}")
+    check_counts(ValueError, max_examples=max_examples)
     schedules = _seeded(backend, seed, range(max_examples))
     with unheard():
         return _Search(backend, seed, time_limit, progress, shrunk).report(schedules)

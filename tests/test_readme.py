@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.busy import NO_DEADLINE
+
 pytest_plugins = ["pytester"]
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -24,6 +26,7 @@ def test_the_first_test_passes(pytester: pytest.Pytester) -> None:
 def test_the_users_own_server_is_found_out(pytester: pytest.Pytester) -> None:
     """The polling reaper of the example has a bug, and its test names an invariant."""
     pytester.makepyfile(PYTHON[1])
+    pytester.makeconftest(NO_DEADLINE)
 
     result = pytester.runpytest_subprocess("-q")
 
@@ -34,8 +37,7 @@ def test_the_users_own_server_is_found_out(pytester: pytest.Pytester) -> None:
 def test_the_real_processes_pass(pytester: pytest.Pytester) -> None:
     """The property on real processes passes; how long an example takes on a busy machine is another matter."""
     pytester.makepyfile(PYTHON[2])
-    load = "from hypothesis import settings; settings.register_profile('busy', deadline=None); "
-    pytester.makeconftest(load + "settings.load_profile('busy')")
+    pytester.makeconftest(NO_DEADLINE)
 
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
 

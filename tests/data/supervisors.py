@@ -42,7 +42,7 @@ class PollingSupervisor:
 
     def _watch(self) -> None:
         while not self._is_stopped:
-            time.sleep(self.interval)
+            time.sleep(self.interval)  # it polls
             with self._asking:
                 self._look()
 
@@ -132,7 +132,7 @@ class IsSlowToBegin(PollingSupervisor):
 
     def submit(self, task: Any, timeout: float) -> None:
         """Starts a process, later."""
-        time.sleep(0.3)
+        time.sleep(0.3)  # it is as slow as that
         super().submit(task, timeout)
 
 

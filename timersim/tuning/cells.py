@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from timersim.tuning.whole_numbers import is_whole
+from timersim.lab.counts import is_whole
 
 Value = bool | int | float | str | None
 """What a grid holds and an experiment returns: what stands in one cell of a table."""

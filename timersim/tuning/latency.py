@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from timersim.fakes.servers import ServerMaker
+from timersim.lab.counts import is_whole
 from timersim.tuning.measured_latency import WIRES, Transport, measured
 from timersim.tuning.simulated_latency import PERIODS, Kind, simulated
-from timersim.tuning.whole_numbers import is_whole
 
 How = Literal["simulated", "formula", "measured"]
 

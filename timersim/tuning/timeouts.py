@@ -8,10 +8,10 @@ from os import PathLike
 
 import pandas as pd
 
+from timersim.lab.counts import is_whole
 from timersim.tuning.simulated_latency import PERIODS, Kind
 from timersim.tuning.step_times import StepTimes, StepTimesError, enough, step_times, step_times_by
 from timersim.tuning.tails import Array, Tail
-from timersim.tuning.whole_numbers import is_whole
 
 WIDE = 3.0
 """How many times as long as the timeout the upper end of its interval may be before it is said."""

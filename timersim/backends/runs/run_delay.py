@@ -23,7 +23,7 @@ class RunDelay:
 
     def seconds(self) -> float:
         """Returns how long they waited, all together; of one that has ended what was seen of it last."""
-        for thread in set(os.listdir(TASKS)) - self._before:  # noqa: PTH208
+        for thread in set(os.listdir(TASKS)) - self._before:  # noqa: PTH208 - as above
             try:
                 self._delays[thread] = _nanoseconds(TASKS / thread)
             except OSError:
