@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from timersim.backends.names import DEFAULTS, EXAMPLES
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +57,11 @@ def test_the_users_own_server_is_found_out(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines([r".*(ReleaseWins|ReapedInTime): .*worker 0 was"])
+
+
+def test_as_many_schedules_are_run_as_it_says() -> None:
+    """The first command runs the number of schedules that the README names."""
+    assert f"runs {sum(EXAMPLES[name] for name in DEFAULTS):,} generated schedules" in README
 
 
 def test_the_picture_of_a_failing_test_case_is_what_is_printed(tmp_path: Path) -> None:
