@@ -94,17 +94,17 @@ class VirtualClock(Hands, Clock):
 
     # What is due
 
-    def call_at(self, instant: float, target: Callable[[], object]) -> Call:
+    def call_at(self, instant: float, target: Callable[[], object], *, name: str = "") -> Call:
         """Has `target` called at the monotonic `instant`, in seconds; at once where that is past."""
         self._refuse_the_muted()
-        call = Call(target)
+        call = Call(target, name)
         self._schedule(call, max(self._now, nanoseconds(instant)))
         return call
 
-    def call_later(self, seconds: float, target: Callable[[], object]) -> Call:
+    def call_later(self, seconds: float, target: Callable[[], object], *, name: str = "") -> Call:
         """Has `target` called in `seconds` seconds."""
         self._refuse_the_muted()
-        call = Call(target)
+        call = Call(target, name)
         self._schedule(call, self._now + nanoseconds(seconds))
         return call
 

@@ -6,7 +6,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,13 +40,11 @@ def fifo_open(clock: VirtualClock) -> Callable[..., Any]:
 
     def open_(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if not _is_fifo_to_read(file, mode):
-            return builtins.open(file, mode, *arguments, **options)  # noqa: PTH123 - it stands in for it
-        raw = _VirtualReader(clock, os.open(file, os.O_RDONLY | os.O_NONBLOCK))
-        try:
+            return builtins.open(file, mode, *arguments, **options)  # noqa: PTH123 - it stands in for `open`, which takes descriptors too
+        with ExitStack() as opening:
+            raw = opening.enter_context(_VirtualReader(clock, os.open(file, os.O_RDONLY | os.O_NONBLOCK)))
             clock.wait_readable([raw.fileno()], math.inf)
-        except BaseException:  # also where the task ends while it waits
-            raw.close()
-            raise
+            opening.pop_all()  # who came so far has it; a task that ends while it waits has closed it
         reader = io.BufferedReader(raw)
         return reader if "b" in mode else io.TextIOWrapper(reader, *arguments[1:], **options)
 

@@ -390,8 +390,7 @@ class Scheduler(ABC):
         return task
 
     def _refuse_the_muted(self) -> None:
-        if self.is_muted:
-            assert self._current is not None
+        if self._current is not None and self.is_muted:
             self._refuse(self._current)
 
     def _refuse(self, task: VirtualTask) -> NoReturn:

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 
@@ -63,17 +65,25 @@ stop() is missing
 
 
 def _construct(server: type, name: str, world: Any) -> Any:
-    signature = _signature(server, name)
     queue = getattr(world, "mp_queue", None) or world.queue
     given = getattr(world, "arguments", None) or {"queue": queue, "max_interval": world.max_interval}
     offered = {"clock": world.clock, "reaper": world.reap}
-    accepted = {key: value for key, value in offered.items() if key in signature.parameters}
-    wrong = [*_wants(signature, name, given, accepted), *_unlike(server)]
+    accepted, wrong = _fit(server, name, tuple(given), tuple(offered))
     if wrong and not all(sentence in _LACKING for sentence in wrong):  # its constructor may still give it these
         raise ServerError(
             f"{name} is no server as it stands: {'; '.join(wrong)}; give a function server(world) that makes one of it"
         )
-    return _called(server, name, f"({', '.join(given)})", *given.values(), **accepted)
+    return _called(server, name, f"({', '.join(given)})", *given.values(), **{key: offered[key] for key in accepted})
+
+
+@lru_cache(maxsize=64)
+def _fit(
+    server: type, name: str, given: Sequence[str], offered: Sequence[str]
+) -> tuple[Sequence[str], Collection[str]]:
+    """Returns which of what is offered a class takes, and in what it is no server; a soak asks for each schedule."""
+    signature = _signature(server, name)
+    accepted = [key for key in offered if key in signature.parameters]
+    return accepted, [*_wants(signature, name, given, accepted), *_unlike(server)]
 
 
 def _call(server: ServerMaker, name: str, world: Any) -> Any:
@@ -92,9 +102,7 @@ def _called(maker: Callable[..., Any], name: str, arguments: str, *given: Any, *
         raise ServerError(f"{name}{arguments} raised {type(error).__name__}: {error}") from error
 
 
-def _wants(
-    signature: inspect.Signature, name: str, given: Mapping[str, Any], accepted: Collection[str]
-) -> Iterator[str]:
+def _wants(signature: inspect.Signature, name: str, given: Sequence[str], accepted: Collection[str]) -> Iterator[str]:
     """Yields what a constructor wants that it is not given, and what it is given that it does not take."""
     call = f"{name}({', '.join([*given, *(f'{key}=…' for key in accepted)])})"
     parameters = list(signature.parameters.values())
@@ -105,7 +113,7 @@ def _wants(
     if missing:
         yield f"__init__ wants {_and(missing)} as well, and is called as {call}"
     if len(positional) < len(given) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        yield f"__init__ takes no {_and(list(given)[len(positional) :])}, and is called as {call}"
+        yield f"__init__ takes no {_and(given[len(positional) :])}, and is called as {call}"
 
 
 def _unlike(server: type) -> Iterator[str]:
@@ -124,7 +132,7 @@ def _unlike(server: type) -> Iterator[str]:
 
 def _check(made: object, name: str, what: str, methods: Mapping[str, Sequence[str]]) -> None:
     """Raises ServerError with everything that what was made lacks, or wants to be called with otherwise."""
-    wrong = []
+    wrong: list[str] = []
     for method, arguments in methods.items():
         found = getattr(made, method, None)
         if callable(found):
@@ -137,8 +145,21 @@ def _check(made: object, name: str, what: str, methods: Mapping[str, Sequence[st
         raise ServerError(f"{name} is no {what}:{is_made} {'; '.join(wrong)}")
 
 
-def _uncallable(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> list[str]:
+def _uncallable(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> Sequence[str]:
     """Returns a sentence where a method can't be called with so many arguments."""
+    function = getattr(method, "__func__", method)
+    if isinstance(function, FunctionType):
+        return _said_of(function, name, tuple(arguments), is_bound=function is not method)
+    return _said(method, name, arguments)
+
+
+@lru_cache(maxsize=256)
+def _said_of(function: FunctionType, name: str, arguments: tuple[str, ...], *, is_bound: bool) -> Sequence[str]:
+    """Returns what `_said` does of a function, or of its method: a soak makes the same server for each schedule."""
+    return _said(MethodType(function, object()) if is_bound else function, name, arguments)
+
+
+def _said(method: Callable[..., Any], name: str, arguments: Sequence[str]) -> Sequence[str]:
     try:
         signature = inspect.signature(method)
         signature.bind(*arguments)

@@ -33,7 +33,9 @@ class Timed(Protocol):
     """What waits in the clock's heap for its instant; `_due` is its valid entry's serial."""
 
     _due: int | None
-    name: str
+
+    @property
+    def name(self) -> str: ...
 
     def _fire(self) -> None: ...
 
@@ -41,12 +43,17 @@ class Timed(Protocol):
 class Call:
     """A call that is due at an instant; `cancel` takes it back."""
 
-    __slots__ = ("_due", "_target", "name")
+    __slots__ = ("_due", "_name", "_target")
 
-    def __init__(self, target: Callable[[], object]) -> None:
+    def __init__(self, target: Callable[[], object], name: str = "") -> None:
         self._due: int | None = None
         self._target = target
-        self.name = getattr(target, "__qualname__", repr(target))
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Its name; unless it was given one, that of what it calls."""
+        return self._name or str(getattr(self._target, "__qualname__", repr(self._target)))
 
     def cancel(self) -> None:
         """Takes the call back; nothing changes where it was made already."""

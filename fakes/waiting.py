@@ -181,7 +181,8 @@ class Waiting(Scheduler):
         return super()._run(target, until, with_driver=with_driver)
 
     def _look_around(self) -> None:
-        self._ask_polls()
+        if self._polls:
+            self._ask_polls()
         if self._readers and not self._ready:
             self._ask_descriptors(0)
 

@@ -324,8 +324,7 @@ class FakeWorkers(Kernel):
         life.fate = number
         life.stopped = False
         life.due_at = self._clock.monotonic() + delay
-        life.due = self._clock.call_later(delay, lambda: self._die(life, -number))
-        life.due.name = f"pid {life.pid}: death"
+        life.due = self._clock.call_later(delay, lambda: self._die(life, -number), name=f"pid {life.pid}: death")
 
     def _die(self, life: Life, status: int) -> None:
         """Ends a life: its children pass to init, and it is a zombie if somebody may want its status."""

@@ -23,6 +23,15 @@ _RANGES = {
 """The whole numbers that each may be: beyond them nobody sees the end."""
 
 
+class BoundError(ScheduleError):
+    """A value that a bound can't have: its `name`, and the `rule` with the value."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(f"{name}: {rule}")
+        self.name = name
+        self.rule = rule
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What the schedules of an exhaustion are made of: up to so many workers, scopes and operations.
@@ -48,7 +57,7 @@ class Bound:
         for name in ("ops", "after", "gaps", "ticks"):
             values = tuple(dict.fromkeys(getattr(self, name)))
             if not values:
-                raise ScheduleError(f"{name}: at least one, separated by commas; there is none")
+                raise BoundError(name, "at least one, separated by commas; there is none")
             object.__setattr__(self, name, values)
         for name in _RANGES:
             value = getattr(self, name)
@@ -92,7 +101,7 @@ class Bound:
 def _check(name: str, value: object) -> None:
     least, most = _RANGES[name]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ScheduleError(f"{name}: whole numbers from {least} to {most:,}, not {value!r}")
+        raise BoundError(name, f"whole numbers from {least} to {most:,}, not {value!r}")
 
 
 def _named(op: str) -> tuple[type[Operation], str]:
@@ -105,5 +114,5 @@ def _named(op: str) -> tuple[type[Operation], str]:
     word = way.replace("-", " ")
     if colon and word not in words:
         ways = ", ".join(f"{name}:{word.replace(' ', '-')}" for word in words)
-        raise ScheduleError(f"{name} happens in one way" + (f" of {ways}" if ways else "") + f": {op!r}")
+        raise ScheduleError(f"{name} happens in one way{f' of {ways}' if ways else ', without a colon'}: {op!r}")
     return NAMES[name], word

@@ -26,9 +26,9 @@ from timersim.lab.report import Finding, Report
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
 from timersim.lab.trace import Trace
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import Progress, empty_report, seeded_schedule, unheard
 from timersim.strategies.tally import size
+from timersim.strategies.vocabulary import Vocabulary
 
 WITHOUT = (Acquire, Release, Exit, Start)
 """What workers do that are well."""
@@ -66,10 +66,11 @@ class Cause:
     def is_taken(self, schedule: Schedule, breaks: Callable[[Schedule], bool]) -> bool:
         """Returns whether a schedule that breaks something does so no more without its operations."""
         groups = [(kind,) for kind in self.kinds] if self.of_each else [self.kinds]
-        return not self.kinds or not any(
-            breaks(schedule.without(lambda operation, group=group: isinstance(operation, group)))  # type: ignore[misc]  # of this turn
-            for group in groups
-        )
+        return not self.kinds or not any(breaks(_without(schedule, group)) for group in groups)
+
+
+def _without(schedule: Schedule, kinds: Kinds) -> Schedule:
+    return schedule.without(lambda operation: isinstance(operation, kinds))
 
 
 def causes(backend: Backend) -> list[Cause]:
@@ -91,6 +92,16 @@ def causes(backend: Backend) -> list[Cause]:
     ]
 
 
+def number_in_all(backend: Backend, max_examples: int) -> int:
+    """Returns how many schedules `find_causes` runs on a backend.
+
+    >>> from timersim.fakes import SimulatedBackend
+    >>> number_in_all(SimulatedBackend(), 5) == find_causes(SimulatedBackend(), 5).examples
+    True
+    """
+    return sum(_number(cause, max_examples) for cause in causes(backend))
+
+
 def find_causes(
     backend: Backend, max_examples: int = 100, seed: int = 0, progress: Progress = lambda report: None
 ) -> Report:
@@ -98,7 +109,8 @@ def find_causes(
 
     An invariant that is broken without any fault is a finding, of which faults tell no more. Any other is one for each
     cause: without it the same schedule keeps the invariant. What takes a fault and a stop is sought for the invariants
-    that nothing else breaks. Of each the smallest is shrunk. The same seed gives the same report.
+    that nothing else breaks. Of each the smallest is shrunk. The same seed gives the same report. An interrupt (Ctrl-C)
+    ends the search, and the report says so, with what was found of the causes before.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> find_causes(SimulatedBackend(), max_examples=5).findings
@@ -110,15 +122,18 @@ def find_causes(
     began = clock.monotonic()
     told: set[str] = set()
     found: set[str] = set()
-    with unheard():
-        for cause in causes(backend):
-            for finding, is_known in _findings(
-                backend, cause, report, max_examples, progress, told=found if cause.of_each else told
-            ):
-                (report.known if is_known else report.findings).append(finding)
-                found.update(finding.invariants)
-            if not cause.kinds:
-                told.update(found)
+    try:
+        with unheard():
+            for cause in causes(backend):
+                for finding, is_known in _findings(
+                    backend, cause, report, max_examples, progress, told=found if cause.of_each else told
+                ):
+                    (report.known if is_known else report.findings).append(finding)
+                    found.update(finding.invariants)
+                if not cause.kinds:
+                    told.update(found)
+    except KeyboardInterrupt:
+        report.is_interrupted = True
     report.seconds = clock.monotonic() - began
     report.findings.sort(key=_order)
     report.known.sort(key=_order)
@@ -128,6 +143,10 @@ def find_causes(
 def _order(finding: Finding) -> tuple[tuple[int, int], int, tuple[int, int]]:
     """What findings are sorted by: the worst harm, those without a fault first, then the smaller."""
     return finding.rank, len(finding.faults), size(finding.schedule)
+
+
+def _number(cause: Cause, max_examples: int) -> int:
+    return max_examples * (1 if cause.kinds else WITHOUT_FAULT)
 
 
 @dataclass(slots=True)
@@ -146,7 +165,7 @@ def _findings(
     kinds = tuple(kind for kind in EVERYTHING if kind in cause.drawn and kind in backend.operations)
     large = Vocabulary(kinds, sending=backend.sending)
     small = replace(large, max_workers=2, max_scopes=1, max_size=4)  # with fewer ways to miss a narrow window
-    for number in range(max_examples * (1 if cause.kinds else WITHOUT_FAULT)):
+    for number in range(_number(cause, max_examples)):
         schedule = seeded_schedule(report.seed, number, small if number % 2 and not cause.kinds else large)
         trace = run(schedule, backend)
         report.count(trace, is_real=backend.is_real)

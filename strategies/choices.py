@@ -2,17 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from timersim.lab.contract import Contract
 from timersim.lab.operations import (
     CORRUPTIONS,
     CRASHES,
-    EVERYTHING,
     OPERATIONS,
-    PLAIN,
     POINTS,
-    SENDING,
     Acquire,
     Corrupt,
     Crash,
@@ -35,7 +30,6 @@ from timersim.lab.operations import (
     RestartServer,
     Resume,
     Reuse,
-    SendingPoint,
     SlowReap,
     Stall,
     Start,
@@ -48,6 +42,7 @@ from timersim.lab.operations import (
 from timersim.lab.schedule import Schedule
 from timersim.strategies.amounts import AFTERS, AIMS, ALIKE, GAPS, LATER, PAUSES, RARE, STEPS, TIMES
 from timersim.strategies.plan import Plan
+from timersim.strategies.vocabulary import Vocabulary
 
 Choose = Callable[[int], int]
 """`choose(n)` returns a whole number from 0 to n - 1; 0 is the simplest."""
@@ -92,25 +87,6 @@ _AIMED = _REAPS | Delay | Reorder | Stall | Release
 
 _OF_THE_HELD = _REAPS | StepWall | Suspend | Drift
 """What matters most to timers that are held."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What schedules are made of: the kinds of operations, and how much of each there may be.
-
-    At the points `sending` a worker may be killed while it sends.
-    """
-
-    kinds: Sequence[type[Operation]] = PLAIN
-    max_workers: int = 3
-    max_scopes: int = 2
-    max_size: int = 12
-    sending: Sequence[SendingPoint] = SENDING
-
-
-def kinds_under(contract: Contract) -> tuple[type[Operation], ...]:
-    """Returns the operations that every backend can carry out, and the faults that a contract survives."""
-    return tuple(kind for kind in EVERYTHING if kind in PLAIN or kind.__name__ in contract.survives)
 
 
 def generate(choose: Choose, vocabulary: Vocabulary) -> Schedule:

@@ -1,7 +1,7 @@
 """The comparison: the same drawn schedules on a model and on a real backend, and what explains each difference."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,8 @@ from timersim.lab.experiment import Backend
 from timersim.lab.operations import PLAIN, to_object
 from timersim.lab.schedule import Schedule
 from timersim.lab.shrink import shrink
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule, unheard
+from timersim.strategies.vocabulary import Vocabulary
 
 
 @dataclass(slots=True)
@@ -39,6 +39,7 @@ class Comparison:
     equal: int = 0
     seconds: float = 0.0
     found: dict[Explanation, Example] = field(default_factory=dict)
+    is_interrupted: bool = False
 
     @property
     def unexplained(self) -> list[Example]:
@@ -75,7 +76,8 @@ def compare_backends(
 ) -> Comparison:
     """Runs `max_examples` drawn schedules on both backends and returns what explains their differences.
 
-    They are made of what every backend can carry out. A difference that nothing accounts for is shrunk.
+    They are made of what every backend can carry out. A difference that nothing accounts for is shrunk. An interrupt
+    (Ctrl-C) ends it, and the comparison says so, with what was seen, not shrunk.
 
     >>> from timersim.fakes import SimulatedBackend
     >>> compare_backends(SimulatedBackend(), SimulatedBackend(), max_examples=20).equal
@@ -83,20 +85,26 @@ def compare_backends(
     """
     comparison = Comparison(real.name, seed)
     begun, vocabulary = time.monotonic(), Vocabulary(PLAIN)
-    with unheard():
-        for number in range(max_examples):
-            schedule = seeded_schedule(seed, number, vocabulary)
-            differences = compare(schedule, model, real)
-            comparison.examples += 1
-            comparison.equal += not differences
-            for difference in differences:
-                found = comparison.found.setdefault(difference.explanation, Example(difference, schedule))
-                found.take(difference, schedule)
-            progress(comparison)
-        for example in comparison.unexplained:
-            _shrink(example, model, real)
+    try:
+        with unheard():
+            for number in range(max_examples):
+                schedule = seeded_schedule(seed, number, vocabulary)
+                _take(comparison, schedule, compare(schedule, model, real))
+                progress(comparison)
+            for example in comparison.unexplained:
+                _shrink(example, model, real)
+    except KeyboardInterrupt:
+        comparison.is_interrupted = True
     comparison.seconds = time.monotonic() - begun
     return comparison
+
+
+def _take(comparison: Comparison, schedule: Schedule, differences: Sequence[Difference]) -> None:
+    """Adds what a schedule came to."""
+    comparison.examples += 1
+    comparison.equal += not differences
+    for difference in differences:
+        comparison.found.setdefault(difference.explanation, Example(difference, schedule)).take(difference, schedule)
 
 
 def _shrink(example: Example, model: Backend, real: Backend) -> None:

@@ -6,9 +6,11 @@ from functools import cache
 from hypothesis import strategies as st
 
 from timersim.lab.contract import Contract
+from timersim.lab.counts import check_counts
 from timersim.lab.operations import EVERYTHING, OPERATIONS, PLAIN, Operation, Tie
 from timersim.lab.schedule import Schedule
-from timersim.strategies.choices import Vocabulary, generate, kinds_under
+from timersim.strategies.choices import generate
+from timersim.strategies.vocabulary import Vocabulary, kinds_under
 
 
 def schedules(
@@ -33,9 +35,7 @@ def schedules(
     >>> find(schedules(contract=Contract(survives=frozenset({"Drop"}))), lambda schedule: "Drop" in schedule.faults)
     Schedule([Drop(0)])
     """
-    for name, value in (("max_workers", max_workers), ("max_scopes", max_scopes), ("max_size", max_size)):
-        if not isinstance(value, int) or value < 1:  # type: ignore[redundant-expr]  # whoever has no type checker
-            raise ValueError(f"{name} is a whole number of at least 1: {name}={value!r}")
+    check_counts(ValueError, max_workers=max_workers, max_scopes=max_scopes, max_size=max_size)
     if faults is not None and contract is not None:
         raise ValueError("which faults may occur is said by `faults` or by a contract, not by both: leave one out")
     kinds = _kinds(faults) if contract is None else kinds_under(contract)

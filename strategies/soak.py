@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from timersim.backends.names import from_spec
+from timersim.backends.rack import from_spec
+from timersim.lab.counts import check_counts
 from timersim.lab.experiment import Backend
 from timersim.lab.report import Report
 from timersim.lab.specs import is_found_afresh
@@ -52,9 +53,7 @@ def soak(
     schedules. An interrupt (Ctrl-C) ends the soak, and the report says so, with what was found, not shrunk. Raises
     SoakError for wrong values, for a backend without a spec, and where a process dies.
     """
-    for name, value in (("schedules", schedules), ("jobs", jobs)):
-        if not isinstance(value, int) or value < 1:  # type: ignore[redundant-expr]  # whoever has no type checker
-            raise SoakError(f"{name} is a whole number of at least 1: {name}={value!r}")
+    check_counts(SoakError, schedules=schedules, jobs=jobs)
     spec = _spec(backend)
     with closing(from_spec(spec)) as made:
         done = SoakState(spec, schedules, Tally(empty_report(made, seed)))

@@ -13,7 +13,7 @@ from multiprocessing.util import Finalize
 from threading import Lock
 from typing import Any
 
-from timersim.backends.names import from_spec
+from timersim.backends.rack import from_spec
 from timersim.lab.experiment import Backend
 from timersim.strategies.search import tally
 from timersim.strategies.tally import Tally

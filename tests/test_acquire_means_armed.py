@@ -65,7 +65,7 @@ def note_arrivals(server: TimerServer) -> list[int]:
         arrived.extend(request.worker_id for request in requests)
         register(requests)
 
-    server.register_timers = noting  # type: ignore[method-assign, assignment]
+    server.register_timers = noting  # type: ignore[method-assign, assignment]  # it listens in
     return arrived
 
 

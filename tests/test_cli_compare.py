@@ -8,6 +8,7 @@ import pytest
 
 from timersim.backends.names import BackendError
 from timersim.cli import app
+from timersim.cli_options import OptionError
 
 
 def compare(*arguments: str) -> Any:
@@ -46,15 +47,23 @@ def test_a_broken_server_is_not_explained(capsys: pytest.CaptureFixture[str]) ->
     assert "Not explained: " in told.splitlines()[-1]
 
 
+def test_what_has_the_safeguard_is_compared_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the backends by default those are compared that a safeguard can be taken out of."""
+    compare("--examples", "3", "--without", "heed-the-sequence")
+
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " as in memory" in line]
+    assert lines == ["socket"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--backend", "memory"], "memory is what the others are compared with"),
+        (["--backend", "memory"], "memory is what the others are compared with: no --backend memory"),
         (["--examples", "0"], "--examples is a whole number of at least 1: 0"),
         (["--backend", "pigeon"], "there is no backend 'pigeon'"),
     ],
 )
 def test_a_wrong_call_is_answered_in_a_line(arguments: list[str], sentence: str) -> None:
     """What can't be compared is said."""
-    with pytest.raises(BackendError, match=sentence):
+    with pytest.raises((BackendError, OptionError), match=sentence):
         compare(*arguments)

@@ -187,7 +187,7 @@ from timersim import TimerRequest
 from timersim.lab import Acquire, Schedule
 
 phases = (Phase.explicit, Phase.generate, Phase.shrink)
-settings.register_profile("here", database=None, derandomize=True, print_blob=False, phases=phases)
+settings.register_profile("here", database=None, deadline=None, derandomize=True, print_blob=False, phases=phases)
 settings.load_profile("here")
 
 {schedule}@given(...)

@@ -1,6 +1,5 @@
 """Timers over a multiprocessing queue: real processes, really killed, in virtual and in real time."""
 
-import gc
 import multiprocessing
 import os
 import queue
@@ -14,9 +13,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
+from tests.descriptors import descriptors
 from timersim import Clock, LocalTimerClient, LocalTimerServer, MultiprocessingRequestQueue, TimerRequest, expires
 from timersim.fakes import VirtualClock
 from timersim.incarnation import Incarnation
@@ -91,19 +90,13 @@ def make_zombie(worker: Worker) -> None:
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 
 
-def descriptors() -> int:
-    """Counts the descriptors of this process; those of what nobody holds any more are closed first."""
-    gc.collect()
-    return psutil.Process().num_fds()
-
-
 class World:
     """A server that is guarding in virtual time, over a queue that is no real one."""
 
     def __init__(self, max_interval: float = 3600) -> None:
         self.clock = VirtualClock(START)
         self.queue: queue.Queue[Any] = queue.Queue()
-        self.server = LocalTimerServer(self.queue, max_interval, clock=self.clock)  # type: ignore[arg-type]
+        self.server = LocalTimerServer(self.queue, max_interval, clock=self.clock)  # type: ignore[arg-type]  # anything with `get`
         self.server.start()
 
     def acquire(self, pid: Any, after: float, scope_id: str = "s") -> None:
@@ -439,7 +432,7 @@ def test_a_queue_that_cannot_be_read_is_asked_no_more_than_it_should() -> None:
             raise ValueError("the queue is closed")
 
     broken = BrokenQueue()
-    requests = MultiprocessingRequestQueue(broken)  # type: ignore[arg-type]
+    requests = MultiprocessingRequestQueue(broken)  # type: ignore[arg-type]  # anything with `get`
 
     assert (requests.get(3, timeout=0), broken.asked) == ([], 3)
 
@@ -472,7 +465,7 @@ def test_a_get_from_a_closed_queue_comes_back() -> None:
 def test_a_client_speaks_for_the_process_that_calls() -> None:
     """A client sends torch's requests for its own pid: an acquire with its expiration, a release with -1."""
     sent: queue.Queue[TimerRequest] = queue.Queue()
-    client = LocalTimerClient(sent, clock=VirtualClock(START))  # type: ignore[arg-type]
+    client = LocalTimerClient(sent, clock=VirtualClock(START))  # type: ignore[arg-type]  # anything with `put`
     with expires(after=60, scope="load", client=client):
         pass
 
@@ -549,7 +542,7 @@ def test_a_hung_worker_is_killed_and_one_that_released_lives(mp_queue: "Queue[An
 
 def test_an_idle_server_stops_at_once(mp_queue: "Queue[Any]") -> None:
     """`stop` of an idle server comes back long before its `max_interval`, and leaves no thread and no descriptor."""
-    threads, before = threading.active_count(), descriptors()
+    threads, before = set(threading.enumerate()), descriptors()
     server = LocalTimerServer(mp_queue, max_interval=60)
     for _ in range(3):
         begun = time.monotonic()
@@ -557,7 +550,7 @@ def test_an_idle_server_stops_at_once(mp_queue: "Queue[Any]") -> None:
         server.stop()
         assert time.monotonic() - begun < LIMIT
 
-    assert (threading.active_count(), descriptors()) == (threads, before)
+    assert (set(threading.enumerate()) - threads, descriptors()) == (set(), before)
 
 
 def test_a_server_that_guarded_leaves_no_descriptor(mp_queue: "Queue[Any]", worker: Worker) -> None:

@@ -261,7 +261,7 @@ def test_the_server_takes_its_arguments_as_torchs_does() -> None:
     """Queue, `max_interval` and `daemon` are positional, in torch's order."""
     clock = VirtualClock(START)
     queue = MemoryRequestQueue(clock=clock)
-    server = MemoryTimerServer(queue, 10, False, clock=clock, reaper=lambda worker_id: True)  # noqa: FBT003
+    server = MemoryTimerServer(queue, 10, False, clock=clock, reaper=lambda worker_id: True)  # noqa: FBT003 - that is the point
 
     assert (server._request_queue, server._max_interval, server._daemon) == (queue, 10, False)
 

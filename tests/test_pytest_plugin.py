@@ -60,12 +60,12 @@ def test_backends_go_with_given(pytester: pytest.Pytester) -> None:
         from timersim.lab import run
         from timersim.strategies import schedules
 
-        @settings(max_examples=25)
+        @settings(max_examples=25, deadline=None)
         @given(schedules(max_workers=2))
         def test_simulated(simulated_backend, schedule):
             run(schedule, simulated_backend).check()
 
-        @settings(max_examples=25)
+        @settings(max_examples=25, deadline=None)
         @given(schedules(max_workers=2))
         def test_real(process_backend, schedule):
             assert process_backend.is_real
@@ -79,7 +79,7 @@ def test_a_failure_is_a_timeline(pytester: pytest.Pytester) -> None:
     """A failing property shows the headline, the timeline and the line to paste."""
     pytester.makepyfile(
         """
-        from hypothesis import given
+        from hypothesis import given, settings
         from timersim.fakes import SimulatedBackend
         from timersim.fakes.broken_servers import without
         from timersim.lab import run
@@ -88,6 +88,7 @@ def test_a_failure_is_a_timeline(pytester: pytest.Pytester) -> None:
 
         BACKEND = SimulatedBackend(without("reap-once", MemoryTimerServer))
 
+        @settings(deadline=None)
         @given(schedules())
         def test_mine(schedule):
             run(schedule, BACKEND).check()
@@ -415,7 +416,7 @@ def test_a_test_runs_on_each_backend_that_is_named(pytester: pytest.Pytester) ->
         from timersim.lab import run
         from timersim.strategies import schedules
 
-        @settings(max_examples=10)
+        @settings(max_examples=10, deadline=None)
         @given(schedules(max_workers=2))
         def test_it(timer_backend, schedule):
             run(schedule, timer_backend).check()

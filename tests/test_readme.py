@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.busy import NO_DEADLINE
 from timersim.backends.names import DEFAULTS, EXAMPLES
 
 pytest_plugins = ["pytester"]
@@ -23,10 +24,6 @@ BLOCKS = PYTHON.findall(README)
 
 SERVER_OF_ONES_OWN = "from my_watchdog import"
 """What the one block has in it whose test fails, on purpose."""
-
-NO_DEADLINE = "from hypothesis import settings\nsettings.register_profile('busy', deadline=None)\n"
-NO_DEADLINE += "settings.load_profile('busy')"
-"""How long an example takes on a busy machine is another matter."""
 
 
 def timersim(folder: Path, *arguments: str) -> str:

@@ -1,7 +1,6 @@
 """The reaper on real processes: it ends one life of a pid, or nobody."""
 
 import errno
-import gc
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.descriptors import descriptors
 from timersim import LocalTimerServer, TimerRequest
 from timersim.clock import Clock
 from timersim.fakes import VirtualClock
@@ -106,12 +106,6 @@ def make_zombie(worker: Worker) -> None:
     assert worker.stdin is not None
     worker.stdin.close()
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-
-
-def descriptors() -> int:
-    """Counts the descriptors of this process; those of what nobody holds any more are closed first."""
-    gc.collect()
-    return psutil.Process().num_fds()
 
 
 class Life(Incarnation):

@@ -268,7 +268,7 @@ def test_a_stop_waits_for_the_reap_and_nothing_is_reaped_after_it(bench: Bench, 
     assert (workers[0].wait(LIMIT), workers[1].poll()) == (-signal.SIGKILL, None)
 
 
-def test_an_idle_server_stops_within_a_second(bench: Bench, hire: Callable[[], Worker]) -> None:
+def test_an_idle_server_stops_at_once(bench: Bench, hire: Callable[[], Worker]) -> None:
     """`stop` of a server that waits, for nothing or for an hour, does not wait for its `max_interval`."""
     server = bench.set_up(clock=SystemClock(), max_interval=60)
     worker = hire()
@@ -281,7 +281,7 @@ def test_an_idle_server_stops_within_a_second(bench: Bench, hire: Callable[[], W
             time.sleep(0.001)
         begun = time.monotonic()
         server.stop()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < LIMIT / 2
 
 
 # Reaps that fail

@@ -1,6 +1,5 @@
 """Timers over a socket: real processes, really killed, forked and stopped, and hostile packets."""
 
-import gc
 import logging
 import os
 import resource
@@ -15,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.descriptors import descriptors
 from timersim import SocketTimerClient, SocketTimerServer, TimerRequest
 from timersim.fakes import VirtualClock
 from timersim.incarnation import start_ticks
@@ -214,7 +213,7 @@ def test_a_real_server_and_expires(path: str, employ: Hire) -> None:
         began = time.monotonic()
         worker.tell("guarded(after=0.3)")
         assert worker.ends() == -signal.SIGKILL
-        assert 0.3 <= time.monotonic() - began < 3
+        assert 0.3 <= time.monotonic() - began < LIMIT
     finally:
         server.stop()
 
@@ -562,10 +561,10 @@ def test_descriptors_that_are_sent_along_do_not_stay(server: SocketTimerServer, 
     """Whoever sends descriptors with his packets, and never ends, costs the server none of its own."""
     worker = hire()
     worker.ask("passes_descriptors(1)")
-    before = psutil.Process().num_fds()
+    before = descriptors()
 
     assert literal_eval(worker.ask("passes_descriptors(50)")) == 50
-    assert psutil.Process().num_fds() == before + 1
+    assert descriptors() == before + 1
 
 
 # Clients that hang, flood or hoard
@@ -677,7 +676,7 @@ def test_a_copy_of_a_connection_does_not_keep_its_client_waiting(path: str, empl
 
     said, took = literal_eval(worker.ask("seconds(lambda: client.acquire('s', time.time() + 60))"))
     assert said.startswith("ConnectionRefusedError: ")
-    assert took < 3
+    assert took < LIMIT / 2
 
 
 def test_silent_connections_beyond_the_descriptor_limit_are_ended(employ: Hire) -> None:
@@ -690,7 +689,7 @@ def test_silent_connections_beyond_the_descriptor_limit_are_ended(employ: Hire) 
     assert hoarder.ask("len([opened() for _ in range(300)])") == "300"
 
     said, took = literal_eval(innocent.ask("seconds(lambda: client.acquire('s', time.time() + 60))"))
-    assert (said, took < 2) == ("", True)
+    assert (said, took < LIMIT / 2) == ("", True)
     spent = float(serving.ask("time.process_time()"))
     assert hung.ends() == -signal.SIGKILL
     assert float(serving.ask("time.process_time()")) - spent < 0.5
@@ -710,13 +709,13 @@ def test_a_hoarder_that_has_said_hello_harms_who_is_there_already_not(employ: Hi
     assert innocent.ask("client.acquire('s', time.time() + 60)") == "None"
     spent, began = float(serving.ask("time.process_time()")), time.monotonic()
     assert hung.ends() == -signal.SIGKILL
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < LIMIT / 2
     assert float(serving.ask("time.process_time()")) - spent < 0.5
 
     hoarder.process.kill()
     hoarder.process.wait()
     said, took = literal_eval(employ().ask("seconds(lambda: client.acquire('s', time.time() + 60))"))
-    assert (said, took < 3) == ("", True)
+    assert (said, took < LIMIT / 2) == ("", True)
 
 
 def test_a_server_that_is_deaf_listens_again_by_itself(
@@ -781,7 +780,7 @@ def test_a_server_that_is_killed_is_noticed_and_replaced(path: str, employ: Hire
         assert said == (
             f"ConnectionRefusedError: [Errno 111] no SocketTimerServer answers: Connection refused: {path!r}"
         )
-        assert took < 2
+        assert took < LIMIT / 2
     assert worker.ask("client.close()") == "None"
 
     assert second.ask("serve()").startswith("<")
@@ -803,7 +802,7 @@ def test_a_server_that_is_killed_while_it_owes_an_answer(path: str, employ: Hire
 
     said, took = literal_eval(worker.hear())
     assert said.startswith("ConnectionRefusedError: [Errno 111] no SocketTimerServer answers")
-    assert took < 4
+    assert took < LIMIT / 2
 
 
 def test_a_client_reconnects_to_a_server_that_was_started_again(
@@ -879,8 +878,7 @@ def test_what_arrived_before_the_stop_is_answered_and_known_after_the_start(
 
 def test_stop_is_prompt_and_leaves_nothing(path: str, employ: Hire) -> None:
     """An idle server with a max_interval of 60 s stops at once, and leaves neither socket nor descriptors."""
-    gc.collect()
-    before = psutil.Process().num_fds()
+    before = descriptors()
     reaper = ProcessReaper()
     server = SocketTimerServer(path, max_interval=60, reaper=reaper)
     server.start()
@@ -889,15 +887,15 @@ def test_stop_is_prompt_and_leaves_nothing(path: str, employ: Hire) -> None:
     own = 2  # the pipes of the worker
     assert worker.ask("client.acquire('s', time.time() + 60)") == "None"
     assert worker.ask("[opened() for _ in range(3)] and greeted() and None") == "None"
-    assert psutil.Process().num_fds() > before + own
+    assert descriptors() > before + own
     began = time.monotonic()
     server.stop()
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < LIMIT / 2
     assert not Path(path).exists()
     reaper.close()
     server.stop()
-    assert psutil.Process().num_fds() == before + own
+    assert descriptors() == before + own
 
 
 def test_a_path_at_which_another_server_listens_is_refused(
@@ -944,15 +942,14 @@ def test_another_file_is_never_taken_away(tmp_path: Path) -> None:
 )
 def test_a_path_that_cannot_be_bound_is_refused(tmp_path: Path, name: str, text: str) -> None:
     """A path that is too long, or in a folder that is not there, is refused with the reason; no descriptor stays."""
-    gc.collect()
-    before = psutil.Process().num_fds()
+    before = descriptors()
     server = SocketTimerServer(str(tmp_path / name))
     with pytest.raises(OSError, match=text) as raised:
         server.start()
     server.stop()
 
     assert raised.value.errno is not None
-    assert (psutil.Process().num_fds(), list(tmp_path.iterdir())) == (before, [])
+    assert (descriptors(), list(tmp_path.iterdir())) == (before, [])
 
 
 def test_without_a_server_a_client_is_told_within_a_second(path: str) -> None:

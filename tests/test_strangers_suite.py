@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.busy import NO_DEADLINE
+
 pytest_plugins = ["pytester"]
 
 pytestmark = pytest.mark.slow
@@ -22,6 +24,7 @@ REGRESSIONS = "tests/regressions"
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """The suite, in a folder of its own."""
     shutil.copytree(SUITE, pytester.path, dirs_exist_ok=True, ignore=CACHES)
+    pytester.makeconftest(NO_DEADLINE)
     return pytester
 
 

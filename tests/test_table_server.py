@@ -329,9 +329,9 @@ BAD_MESSAGES: list[object] = [
     {"worker_id": 1, "scope_id": "s", "expiration_time": 1.0},
     TimerRequest([], "s", 1.0),
     TimerRequest(1, "s", math.nan),
-    TimerRequest(1, "s", "soon"),  # type: ignore[arg-type]
-    TimerRequest(1, "s", None),  # type: ignore[arg-type]
-    TimerRequest(1, 7, 1.0),  # type: ignore[arg-type]
+    TimerRequest(1, "s", "soon"),  # type: ignore[arg-type]  # that is the point
+    TimerRequest(1, "s", None),  # type: ignore[arg-type]  # that is the point
+    TimerRequest(1, 7, 1.0),  # type: ignore[arg-type]  # that is the point
     TimerRequest(1, "s", 10**400),
     TimerRequest(1, "s", 10**5000),
     TimerRequest(Unlucky(), "s", 1.0),

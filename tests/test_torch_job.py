@@ -25,8 +25,8 @@ import timersim
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-LIMIT = 60.0
-"""Real seconds within which a job must be over: it starts four processes, each of which imports torch."""
+LIMIT = 300.0
+"""Real seconds within which a job must be over: four processes import torch, and others may be busy."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,7 +74,7 @@ def run_job(folder: str, client: str, server: str) -> None:
 
     if server == "timersim":
         local_elastic_agent.timer = timersim
-    multiprocessing.current_process()._config["semprefix"] = semaphore_prefix(os.getpid())  # type: ignore[attr-defined]
+    multiprocessing.current_process()._config["semprefix"] = semaphore_prefix(os.getpid())  # type: ignore[attr-defined]  # nothing public names them
     deaths: list[tuple[int, int, int]] = []
     told: list[tuple[str, str | None, str | None]] = []
     ages: list[list[float]] = []

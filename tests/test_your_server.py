@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.busy import NO_DEADLINE
+
 PAGE = (Path(__file__).parent.parent / "docs" / "your-server.md").read_text(encoding="utf-8")
 
 FILES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
@@ -32,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the page's files, as they stand there."""
     for name, source in FILES.items():
         (tmp_path / name).write_text(source)
+    (tmp_path / "conftest.py").write_text(NO_DEADLINE)
     return tmp_path
 
 

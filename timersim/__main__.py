@@ -7,13 +7,14 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Runs the command; an interrupt while it is still being imported is no traceback either."""
+    """Runs the command; an interrupt before it has begun is no traceback either."""
     try:
         from timersim import cli
+
+        cli.main()
     except KeyboardInterrupt:
         sys.stderr.write("timersim: interrupted\n")
         sys.exit(INTERRUPTED)
-    cli.main()
 
 
 if __name__ == "__main__":

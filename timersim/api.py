@@ -415,7 +415,7 @@ def refusal(request: object) -> str | None:
     'expiration_time is not a number of seconds: nan'
     """
     try:
-        worker_id, scope_id, expiration = request.worker_id, request.scope_id, request.expiration_time  # type: ignore[attr-defined]
+        worker_id, scope_id, expiration = request.worker_id, request.scope_id, request.expiration_time  # type: ignore[attr-defined]  # if it has them
     except Exception:
         return f"not a timer request: {type(request).__name__}"
     try:

@@ -3,12 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from timersim import __version__
 from timersim.backends.names import BackendError
@@ -24,7 +25,29 @@ from timersim.fakes.servers import ServerError
 from timersim.lab.operations import ScheduleError
 from timersim.strategies.soak_state import SoakError
 
+
+class _Commands(TyperGroup):
+    """The commands; an interrupt is told by `main`, of which typer makes an exit without a word."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _told_by_main():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told_by_main():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_by_main() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Abort from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -45,6 +68,9 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
+    except (typer.Abort, KeyboardInterrupt):
+        err.print("timersim: interrupted")
+        sys.exit(INTERRUPTED)
     except WRONG as error:
         _fail(str(error))
     except BrokenPipeError:
@@ -52,9 +78,6 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except OSError as error:
         _fail(f"the output can't be written: {error.strerror}")
-    except (typer.Abort, KeyboardInterrupt):
-        err.print("timersim: interrupted")
-        sys.exit(INTERRUPTED)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -85,20 +108,6 @@ def timersim_(
     """
 
 
-def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
-    """Says so where an interrupt ends a command that has nothing to tell of; typer would not."""
-
-    @wraps(command)
-    def run(*arguments: Any, **options: Any) -> int:
-        try:
-            return command(*arguments, **options)
-        except KeyboardInterrupt:
-            err.print("timersim: interrupted")
-            return INTERRUPTED
-
-    return run
-
-
 for _command, _help in (
     (check, "Search for what breaks a watchdog."),
     (soak, "Search very many schedules, over processes or machines."),
@@ -108,7 +117,7 @@ for _command, _help in (
     (show, "Show what a saved schedule does, as text and as a figure."),
     (bench, "Measure how fast timersim is."),
 ):
-    app.command(short_help=_help)(_interruptible(_command))
+    app.command(short_help=_help)(_command)
 
 
 def _fail(message: str) -> NoReturn:

@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from timersim.cli_progress import progress_of
 from timersim.fakes.broken_servers import ABLATIONS
 from timersim.strategies.ablations import AblationResult, search_ablations
 
@@ -16,17 +16,12 @@ SHOWN = 2
 
 
 def searched_ablations(examples: int, seed: int, err: Console) -> list[AblationResult]:
-    """Searches every ablation, with progress on standard error: a bar on a terminal, a line every tenth elsewhere."""
+    """Searches every ablation, with progress on standard error."""
     results: list[AblationResult] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("ablations", total=len(ABLATIONS))
-        step = max(1, len(ABLATIONS) // 10)
+    with progress_of("ablations", len(ABLATIONS), err, "safeguards") as tell:
         for result in search_ablations(examples, seed):
             results.append(result)
-            bar.advance(task)
-            if not err.is_terminal and len(results) % step == 0:
-                err.print(f"ablations: {len(results)} of {len(ABLATIONS)}", style="dim")
+            tell(len(results), "")
     return results
 
 

@@ -1,13 +1,12 @@
 """`timersim check`: a search on each backend, with progress, a table, and what was found."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from timersim.backends.leftovers import outliving, watch_leftovers
 from timersim.backends.names import (
     DEFAULTS,
     EXAMPLES,
@@ -21,13 +20,14 @@ from timersim.backends.names import (
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
 from timersim.cli_findings import write_page
 from timersim.cli_json import check_writable, write_json
-from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, progress_of, save, tell_findings
-from timersim.cli_report import conclusion, summary_line
-from timersim.lab.experiment import Backend, run
+from timersim.cli_options import JsonFile, Seed, Server, Without, backend_option, whole
+from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
+from timersim.cli_progress import broken_note, progress_of
+from timersim.cli_searching import Search, search_each
+from timersim.lab.experiment import Backend
 from timersim.lab.report import Report
-from timersim.lab.schedule import Schedule
 from timersim.strategies.ablations import EXAMPLES as ABLATION_EXAMPLES
-from timersim.strategies.causes import find_causes
+from timersim.strategies.causes import find_causes, number_in_all
 from timersim.strategies.search import find_violations
 
 TICK = 0.01
@@ -36,25 +36,10 @@ TICK = 0.01
 CAUSES = 5
 """For a page of findings this part of the usual schedules is run for each cause."""
 
-Find = Callable[..., Report]
-"""`find_violations`, or what has its signature."""
-
 
 def check(
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What to run on: {', '.join(EXAMPLES)}. May be repeated. [default: {', '.join(DEFAULTS)}]",
-        ),
-    ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:NAME",
-            help="Your own server: a function server(world), a class, or a Backend (docs/your-server.md).",
-        ),
-    ] = None,
+    backend: Annotated[list[str] | None, backend_option(", ".join(DEFAULTS))] = None,
+    server: Server = None,
     supervisor: Annotated[
         str | None,
         typer.Option(
@@ -62,26 +47,17 @@ def check(
             help="Your own supervisor, as a process pool with timeouts: an adapter's class, or a SupervisorBackend.",
         ),
     ] = None,
-    without: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SAFEGUARD", help="Take a safeguard out of timersim's server: one of those that --ablations lists."
-        ),
-    ] = None,
+    without: Without = None,
     examples: Annotated[
         int | None,
         typer.Option(
+            parser=whole("--examples", 1),
             metavar="N",
             help=f"Schedules on each backend. [default: {', '.join(f'{n} on {b}' for b, n in EXAMPLES.items())}]",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Another seed draws other schedules; the same one draws the same.")
-    ] = 0,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
-    ] = None,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
     *,
     real_time: Annotated[
         bool,
@@ -120,60 +96,45 @@ def check(
 
     timersim check --real-time                           real threads and time
     """
-    if examples is not None and examples < 1:
-        raise BackendError(f"--examples is a whole number of at least 1: {examples}")
-    given = {
-        "--backend": backend,
-        "--server": server,
-        "--without": without,
-        "--supervisor": supervisor,
-        "--report": report_file,
-        "--real-time": real_time,
-        "--all-faults": all_faults,
-    }
-    if ablations:
-        _refuse_others("--ablations goes through all safeguards, in memory", given, ())
-    if supervisor is not None:
-        _refuse_others("--supervisor is a backend of its own, in real time", given, ("--supervisor",))
-    if report_file is not None and real_time:
-        raise BackendError("--report is for virtual time, in which a schedule does the same each time: no --real-time")
+    _check_together(
+        {
+            "--backend": backend,
+            "--server": server,
+            "--without": without,
+            "--supervisor": supervisor,
+            "--report": report_file,
+            "--real-time": real_time,
+            "--all-faults": all_faults,
+            "--ablations": ablations,
+        }
+    )
     text = console_beside(json_file)
     if report_file is not None:
         check_writable(report_file)
     if ablations:
         return _ablations(text, examples or ABLATION_EXAMPLES, seed, json_file)
-    if supervisor is not None:
-        names: Sequence[str] = [SUPERVISOR]
-        backends = [make_backend(SUPERVISOR, server=supervisor)]
-    else:
-        names = backend or default_names(server, without, is_real_time=real_time)
-        options = {"tick": TICK} if real_time else {"pin": True}
-        backends = [make_backend(name, server=server, without=without, **options) for name in names]
+    made = _backends(backend, server, without, supervisor, is_real_time=real_time)
     if all_faults:
-        backends = [with_all_faults(each) for each in backends]
-    usual = [SUPERVISED if b.name == SUPERVISOR else EXAMPLES[name] for name, b in zip(names, backends, strict=True)]
-    find: Find = find_violations
-    if report_file is not None:
-        usual, find = [number // CAUSES for number in usual], find_causes
-    numbers = [examples or number for number in usual]
-    reports, left = _searched(text, list(zip(backends, numbers, strict=True)), seed, find)
-    if report_file is not None and not any(report.is_interrupted for report in reports):
-        write_page(report_file, reports, backends, server)
-    missed = [report for report in reports if report.unreached and not report.is_interrupted]
-    save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
-    is_vacuous = any(report.examples >= number for number, report in zip(usual, reports) if report in missed)  # noqa: B905 - an interrupt leaves the last out
-    tell_findings(text, reports, missed)
-    text.print(conclusion(reports, left, has_missed=is_vacuous), soft_wrap=False)
-    is_own = (server, without, supervisor) == (None, None, None)
-    if is_own and not any(report.findings or report.is_interrupted for report in reports):
-        text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
-        text.print("      your own server      timersim check --server my_module:my_server")
-        text.print("                           (docs/your-server.md)")
-    if json_file is not None:
-        write_json(json_file, {"runs": [report.to_object() for report in reports]})
-    if any(report.is_interrupted for report in reports):
-        return INTERRUPTED
-    return BROKEN if left or is_vacuous or any(report.findings for report in reports) else 0
+        made = [(with_all_faults(each), usual) for each, usual in made]
+    is_by_cause = report_file is not None
+    searches = [_search(each, usual, examples, seed, is_by_cause=is_by_cause) for each, usual in made]
+    ending = search_each(searches, text)
+    if report_file is not None and not ending.is_interrupted:
+        write_page(report_file, ending.reports, [each for each, _ in made], server)
+    status = ending.told(text, json_file)
+    if status == 0 and (server, without, supervisor) == (None, None, None):
+        _tell_next(text)
+    return status
+
+
+def _check_together(given: Mapping[str, object]) -> None:
+    """Raises BackendError for options that do not go together, of those that are `given`."""
+    if given["--ablations"]:
+        _refuse_others("--ablations goes through all safeguards, in memory", given, ("--ablations",))
+    if given["--supervisor"] is not None:
+        _refuse_others("--supervisor is a backend of its own, in real time", given, ("--supervisor",))
+    if given["--report"] is not None and given["--real-time"]:
+        raise BackendError("--report is for virtual time, in which a schedule does the same each time: no --real-time")
 
 
 def _refuse_others(rule: str, given: Mapping[str, object], allowed: Collection[str]) -> None:
@@ -182,33 +143,44 @@ def _refuse_others(rule: str, given: Mapping[str, object], allowed: Collection[s
         raise BackendError(f"{rule}: no {' and no '.join(wrong)}")
 
 
-def _searched(
-    text: Console, backends: Sequence[tuple[Backend, int]], seed: int, find: Find
-) -> tuple[list[Report], list[str]]:
-    """Searches on each backend with so many examples, a line for each; returns what was left behind, too."""
-    reports: list[Report] = []
-    left: list[str] = []
-    for backend, examples in backends:
-        report, behind = _search(backend, examples, seed, find)
-        reports.append(report)
-        left += behind
-        text.print(summary_line(report, is_real=backend.is_real))
-        if report.is_interrupted:
-            break
-    return reports, left
+def _backends(
+    names: Sequence[str] | None,
+    server: str | None,
+    without: str | None,
+    supervisor: str | None,
+    *,
+    is_real_time: bool,
+) -> list[tuple[Backend, int]]:
+    """Makes the backends that are asked for, or those by default, each with its usual number of schedules."""
+    if supervisor is not None:
+        return [(make_backend(SUPERVISOR, server=supervisor), SUPERVISED)]
+    options = {"tick": TICK} if is_real_time else {"pin": True}
+    chosen = names or default_names(server, without, is_real_time=is_real_time)
+    made = [make_backend(name, server=server, without=without, **options) for name in chosen]
+    return [
+        (each, SUPERVISED if each.name == SUPERVISOR else EXAMPLES[name])
+        for name, each in zip(chosen, made, strict=True)
+    ]
 
 
-def _search(backend: Backend, examples: int, seed: int, find: Find) -> tuple[Report, list[str]]:
-    """Searches on a backend, with progress on standard error; returns what is left behind, too."""
-    with watch_leftovers() as left:
-        try:
-            run(Schedule(), backend)
-            with progress_of(backend.name, examples, err) as progress:
-                report = find(backend, examples, seed, progress=progress)
-        finally:
-            backend.close()
-    # an interrupt can come between the opening of a descriptor and the next step
-    return report, outliving(left) if report.is_interrupted else left
+def _search(backend: Backend, usual: int, examples: int | None, seed: int, *, is_by_cause: bool) -> Search:
+    """Returns the search on a backend, with progress on standard error."""
+    usual = usual // CAUSES if is_by_cause else usual
+    number = examples or usual
+
+    def report(backend: Backend) -> Report:
+        find, total = (find_causes, number_in_all(backend, number)) if is_by_cause else (find_violations, number)
+        with progress_of(backend.name, total, err) as tell:
+            return find(backend, number, seed, progress=lambda report: tell(report.examples, broken_note(report)))
+
+    return Search(backend, report, usual, seed)
+
+
+def _tell_next(text: Console) -> None:
+    """Says what to do after a check of timersim's own servers."""
+    text.print("Next: see it catch a bug   timersim check --without drain-before-expire")
+    text.print("      your own server      timersim check --server my_module:my_server")
+    text.print("                           (docs/your-server.md)")
 
 
 def _ablations(text: Console, examples: int, seed: int, json_file: str | None) -> int:

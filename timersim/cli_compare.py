@@ -6,17 +6,19 @@ from contextlib import closing
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from timersim.backends.names import DEFAULTS, EXAMPLES, BackendError, make_backend
+from timersim.backends.names import EXAMPLES, BackendError, default_names, make_backend
 from timersim.cli_json import write_json
-from timersim.cli_output import console_beside, err
+from timersim.cli_options import JsonFile, Seed, whole
+from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
+from timersim.cli_progress import progress_of
+from timersim.lab.experiment import Backend
 from timersim.strategies.comparison import Comparison, Example, compare_backends
 
 MODEL = "memory"
 
 WIDTH, INDENT = 80, " " * 8
-
-UNEXPLAINED_STATUS = 1
 
 
 def compare(
@@ -30,39 +32,63 @@ def compare(
         str | None,
         typer.Option(metavar="SAFEGUARD", help="Take a safeguard out of the real server, to see that it is noticed."),
     ] = None,
-    examples: Annotated[int | None, typer.Option(metavar="N", help="Schedules on each backend. [default: 200]")] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Another seed draws other schedules; the same one draws the same.")
-    ] = 0,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
+    examples: Annotated[
+        int | None,
+        typer.Option(parser=whole("--examples", 1), metavar="N", help="Schedules on each backend. [default: 200]"),
     ] = None,
+    seed: Seed = 0,
+    json_file: JsonFile = None,
 ) -> int:
     """Run the same schedules in memory and on real processes, and explain each difference.
 
     What differs comes from the model, from the implementation or from timing: an example of each explanation is shown,
-    with the number of schedules in which it was seen. A difference without an explanation is shrunk.
+    with the number of schedules in which it was seen. A difference without an explanation is shrunk. Ctrl-C ends it,
+    and tells what was seen so far.
 
-    Exit status: 0 every difference is explained, 1 one is not, 2 the call or the environment is wrong.
+    Exit status: 0 every difference is explained, 1 one is not, 2 the call or the environment is wrong, 130 interrupted.
     """
-    if examples is not None and examples < 1:
-        raise BackendError(f"--examples is a whole number of at least 1: {examples}")
-    names = backend or [name for name in DEFAULTS if name != MODEL]
+    names = backend or [name for name in default_names(without=without) if name != MODEL]
     if MODEL in names:
-        raise BackendError(f"{MODEL} is what the others are compared with")
+        raise BackendError(f"{MODEL} is what the others are compared with: no --backend {MODEL}")
     text = console_beside(json_file)
     made = [make_backend(name, without=without, pin=True) for name in names]
-    comparisons = []
-    for name, real in zip(names, made, strict=True):
-        with closing(real), err.status(f"{name}: comparing with {MODEL}"):
-            comparisons.append(compare_backends(make_backend(MODEL), real, examples or EXAMPLES[name], seed))
-        for line in comparison_lines(comparisons[-1]):
-            text.print(line, markup=False)
+    comparisons = _compared([(each, examples or EXAMPLES[each.name]) for each in made], seed, text)
     text.print(conclusion(comparisons))
     if json_file is not None:
         write_json(json_file, {"model": MODEL, "comparisons": [each.to_object() for each in comparisons]})
-    return UNEXPLAINED_STATUS if any(each.unexplained for each in comparisons) else 0
+    if any(each.is_interrupted for each in comparisons):
+        return INTERRUPTED
+    return BROKEN if any(each.unexplained for each in comparisons) else 0
+
+
+def _compared(backends: Sequence[tuple[Backend, int]], seed: int, text: Console) -> list[Comparison]:
+    """Compares each backend with the model in so many schedules, and tells what it came to, until one is interrupted.
+
+    An interrupt costs nothing of what was done before it. Raises KeyboardInterrupt where that is nothing at all.
+    """
+    comparisons: list[Comparison] = []
+    for real, examples in backends:
+        comparison = Comparison(real.name, seed)
+        try:
+            with closing(real), progress_of(real.name, examples, err) as tell:
+                comparison = compare_backends(
+                    make_backend(MODEL), real, examples, seed, lambda now: tell(now.examples, _note(now))
+                )
+        except KeyboardInterrupt:
+            comparison.is_interrupted = True
+        comparisons.append(comparison)
+        if comparison.is_interrupted and not any(each.examples for each in comparisons):
+            raise KeyboardInterrupt
+        for line in comparison_lines(comparison):
+            text.print(line, markup=False)
+        if comparison.is_interrupted:
+            break
+    return comparisons
+
+
+def _note(comparison: Comparison) -> str:
+    different = comparison.examples - comparison.equal
+    return f"{different:,} with a difference" if different else ""
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
@@ -83,6 +109,8 @@ def conclusion(comparisons: Sequence[Comparison]) -> str:
     different = schedules - sum(comparison.equal for comparison in comparisons)
     missing = sum(len(comparison.unexplained) for comparison in comparisons)
     done = f"{schedules:,} schedules, {different:,} with a difference."
+    if any(comparison.is_interrupted for comparison in comparisons):
+        return f"Interrupted: {done}"
     if missing:
         return f"[red]Not explained[/]: {missing} kind{'s' if missing > 1 else ''} of difference. {done}"
     return f"[green]Every difference is explained[/]: {done}"

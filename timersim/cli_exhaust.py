@@ -1,21 +1,19 @@
 """`timersim exhaust`: every schedule up to a bound, and its number and its time before it starts."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from timersim.backends.leftovers import outliving, watch_leftovers
-from timersim.backends.names import EXAMPLES, BackendError, make_backend
-from timersim.cli_json import write_json
-from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err, progress_of, save, tell_findings
-from timersim.cli_report import conclusion, summary_line
+from timersim.backends.names import BackendError, make_backend
+from timersim.cli_options import JsonFile, Server, Without, backend_option, whole
+from timersim.cli_output import console_beside, err
+from timersim.cli_progress import broken_note, progress_of
+from timersim.cli_searching import Search, search_each
 from timersim.clock import SystemClock
 from timersim.lab.experiment import Backend, run
 from timersim.lab.report import Report, plural
-from timersim.lab.schedule import Schedule
-from timersim.strategies.bounds import NAMES, Bound
+from timersim.strategies.bounds import NAMES, Bound, BoundError
 from timersim.strategies.exhaustion import check_operations, count, some_schedules
 from timersim.strategies.exhaustion import exhaust as run_all
 
@@ -26,9 +24,9 @@ LIFETIME = 70 * 365 * 86400
 
 
 def exhaust(
-    workers: Annotated[int, typer.Option(metavar="N", help="So many workers at most.")] = 2,
-    scopes: Annotated[int, typer.Option(metavar="N", help="So many scopes at most.")] = 1,
-    size: Annotated[int, typer.Option(metavar="N", help="So many operations at most.")] = 4,
+    workers: Annotated[int, typer.Option(parser=whole("--workers"), metavar="N", help="So many workers at most.")] = 2,
+    scopes: Annotated[int, typer.Option(parser=whole("--scopes"), metavar="N", help="So many scopes at most.")] = 1,
+    size: Annotated[int, typer.Option(parser=whole("--size"), metavar="N", help="So many operations at most.")] = 4,
     ops: Annotated[
         str,
         typer.Option(
@@ -48,25 +46,10 @@ def exhaust(
             help="Every other number: for how long, how often, by how much. Clocks go back by it, too.",
         ),
     ] = "3",
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help=f"What to run on: {', '.join(EXAMPLES)}. May be repeated. [default: memory]"),
-    ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(metavar="MODULE:NAME", help="Your own server: a function server(world), a class, or a Backend."),
-    ] = None,
-    without: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SAFEGUARD",
-            help="Take a safeguard out of timersim's server: one of those that timersim check --ablations lists.",
-        ),
-    ] = None,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write the report to FILE as JSON; - for standard output."),
-    ] = None,
+    backend: Annotated[list[str] | None, backend_option("memory")] = None,
+    server: Server = None,
+    without: Without = None,
+    json_file: JsonFile = None,
 ) -> int:
     """Run every schedule up to a bound, those with the fewest operations first.
 
@@ -84,53 +67,27 @@ def exhaust(
 
     Each operation more takes about twelve times as long. In a test: timersim.strategies.exhaust(backend).findings == []
 
-    Exit status: 0 every invariant held, 1 something is broken, 2 the call or the environment is wrong.
+    Exit status: 0 every invariant held, 1 something is broken, 2 the call or the environment is wrong, 130 interrupted.
     """
-    numbers = {"after": _whole("--after", after), "gaps": _whole("--gaps", gaps), "ticks": _whole("--ticks", ticks)}
-    bound = Bound(workers, scopes, size, _words(ops), **numbers)
+    bound = _bound(workers, scopes, size, ops, after=after, gaps=gaps, ticks=ticks)
     text = console_beside(json_file)
     backends = [make_backend(name, server=server, without=without, pin=True) for name in backend or ["memory"]]
     for each in backends:
         check_operations(each, bound)
-    reports, left = _exhausted(backends, bound, text, err)
-    save([(finding, report) for report in reports for finding in (*report.findings, *report.known)], err)
-    tell_findings(text, reports, [])
-    text.print(conclusion(reports, left, has_missed=False), soft_wrap=False)
-    if json_file is not None:
-        runs = [report.to_object() for report in reports]
-        write_json(json_file, {"bound": bound.to_object(), "schedules": count(bound), "runs": runs})
-    if any(report.is_interrupted for report in reports):
-        return INTERRUPTED
-    return BROKEN if left or any(report.findings for report in reports) else 0
+    ending = search_each([Search(each, lambda backend: _report(backend, bound, text)) for each in backends], text)
+    return ending.told(text, json_file, bound=bound.to_object(), schedules=count(bound))
 
 
-def _exhausted(
-    backends: Sequence[Backend], bound: Bound, text: Console, err: Console
-) -> tuple[list[Report], list[str]]:
-    """Runs every schedule on each backend; returns what was left behind, too."""
-    reports: list[Report] = []
-    left: list[str] = []
-    number = count(bound)
-    for backend in backends:
-        with watch_leftovers() as behind:
-            try:
-                time = duration(_seconds(backend, bound))
-                sizes = f"of up to {plural(bound.size, 'operation')}"
-                text.print(f"{backend.name}: {plural(number, 'schedule')} {sizes}, {time}")
-                with progress_of(backend.name, number, err) as progress:
-                    reports.append(run_all(backend, bound, progress))
-            finally:
-                backend.close()
-        left += outliving(behind) if reports[-1].is_interrupted else behind
-        text.print(summary_line(reports[-1], is_real=backend.is_real))
-        if reports[-1].is_interrupted:
-            break
-    return reports, left
+def _report(backend: Backend, bound: Bound, text: Console) -> Report:
+    """Says how many schedules there are, and how long they take, and runs them all."""
+    number, time = count(bound), duration(_seconds(backend, bound))
+    text.print(f"{backend.name}: {plural(number, 'schedule')} of up to {plural(bound.size, 'operation')}, {time}")
+    with progress_of(backend.name, number, err) as tell:
+        return run_all(backend, bound, lambda report: tell(report.examples, broken_note(report)))
 
 
 def _seconds(backend: Backend, bound: Bound) -> float:
     """Returns how long all schedules will take: by some of them, from all over the bound."""
-    run(Schedule(), backend)
     clock = SystemClock()
     began, done = clock.monotonic(), 0
     for schedule in some_schedules(bound):
@@ -153,6 +110,15 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"about {plural(round(seconds / length), unit)}"
     return "about a second" if seconds < 1.5 else f"about {plural(round(seconds), 'second')}"
+
+
+def _bound(workers: int, scopes: int, size: int, ops: str, **numbers: str) -> Bound:
+    """Returns the bound of these options; raises BoundError, BackendError or ScheduleError, which name the option."""
+    lists = {name: _whole(f"--{name}", text) for name, text in numbers.items()}
+    try:
+        return Bound(workers, scopes, size, _words(ops), **lists)
+    except BoundError as error:
+        raise BoundError(f"--{error.name}", error.rule) from None
 
 
 def _words(text: str) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from timersim.backends.names import BackendError, BackendRack
+from timersim.backends.names import BackendError
+from timersim.backends.rack import BackendRack
 from timersim.cli_json import check_writable
 from timersim.cli_output import BROKEN, out, print_lines
 from timersim.lab.case import shown

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from timersim.backends.names import BackendError, BackendRack
+from timersim.backends.names import BackendError
+from timersim.backends.rack import BackendRack
 from timersim.lab.hints import to_paste
 from timersim.lab.layout import plain
 from timersim.lab.operations import ScheduleError

@@ -1,15 +1,19 @@
 """The desk: it hears when a task begins, finishes and ends, and knows how late it may have heard it."""
 
 import os
+import shlex
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from timersim.backends import no_leftovers
+from timersim.backends.runs.run_delay import run_delay
 from timersim.backends.supervisors import desk as desks
-from timersim.backends.supervisors.desk import Desk, RunningTask, run_delay
+from timersim.backends.supervisors.desk import Desk, RunningTask
 from timersim.clock import SystemClock, Task
 
 LIMIT = 10.0
@@ -72,12 +76,13 @@ def test_a_task_that_comes_too_late_returns(desk: Desk) -> None:
 
 def test_who_does_not_listen_hears_late(desk: Desk) -> None:
     """For as long as nobody listened while a task ran, so late may its end have been heard."""
-    time.sleep(0.1)
+    time.sleep(0.1)  # nobody runs yet: it does not count
+    began = time.monotonic()
     desk.hear(0)
-    assert desk.deafness < 0.1
+    assert desk.deafness <= time.monotonic() - began
 
     thread, task = begun(desk)
-    time.sleep(0.1)
+    time.sleep(0.1)  # nobody listens meanwhile: that is the point
     task.tell("finish")
     assert heard(desk) is task
     thread.join(LIMIT)
@@ -122,3 +127,55 @@ def test_who_has_ended_before_its_process_is_known_is_nobody(desk: Desk, monkeyp
 
     assert desk.hear(time.monotonic() + LIMIT) == []
     assert desk.living() == []
+
+
+def test_the_desk_never_ends_its_own_process(desk: Desk) -> None:
+    """Who runs a task in the laboratory's own process is not answered with a SIGKILL for it."""
+    thread, task = begun(desk)
+
+    assert desk.end(0) == 0
+
+    task.tell("finish")
+    heard(desk)
+    thread.join(LIMIT)
+
+
+def test_who_has_ended_a_moment_ago_is_no_error(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends between the look and the signal was not killed, and is no error."""
+    process = subprocess.Popen(desk.make().argv)
+    heard(desk)
+    lives = desk.lives
+
+    def was_alive(pidfd: int) -> bool:
+        is_alive = lives(pidfd)
+        process.kill()
+        process.wait(LIMIT)
+        return is_alive
+
+    (pidfd,) = desk.living()
+    monkeypatch.setattr(desk, "lives", was_alive)
+
+    assert not desk.kill(pidfd)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_who_does_not_end_by_itself_is_killed(desk: Desk) -> None:
+    """A process that hangs still when its time is over is killed, and counted."""
+    process = subprocess.Popen(desk.make().argv)
+    heard(desk)
+
+    assert desk.end(0.01) == 1
+    assert process.wait(LIMIT) == -signal.SIGKILL
+    assert desk.end(0) == 0
+
+
+def test_who_ends_since_its_parent_is_gone_has_not_finished(desk: Desk) -> None:
+    """A task whose parent was killed ends by itself, and does not say that it was told to."""
+    parent = subprocess.Popen(["sh", "-c", f"{shlex.join(desk.make().argv)} & wait"])
+    task = heard(desk)
+
+    parent.kill()
+    parent.wait(LIMIT)
+
+    assert heard(desk) is task
+    assert (task.is_over, task.has_finished) == (True, False)

@@ -14,8 +14,8 @@ from tests.backends import jobs
 from tests.hash_seeds import output
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
-from timersim.backends.names import from_spec
 from timersim.backends.process import Transport
+from timersim.backends.rack import from_spec
 from timersim.backends.workers.functions import OPERATIONS
 from timersim.backends.workers.pool import PoolError
 from timersim.fakes import HoldTimeout
@@ -35,7 +35,7 @@ from timersim.lab import (
 )
 from timersim.lab.record import Arrived, Meddled
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.search import vocabulary_of
+from timersim.strategies.vocabulary import vocabulary_of
 
 LIMIT = 10.0
 """Real seconds for half an hour that takes less than one, on a machine that does a lot besides."""

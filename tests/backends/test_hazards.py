@@ -35,7 +35,7 @@ from timersim.lab import (
 from timersim.lab.operations import PLAIN, SENDING, SendingPoint
 from timersim.lab.record import Arrived, Attempted, Died, Ended, Event, Meddled, Sent, ServerStarted, Skipped, Started
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 LOCKED: tuple[SendingPoint, ...] = ("lock held", "half written", "flushed")
 """The points at which a writer of a queue holds its lock."""

@@ -1,16 +1,20 @@
 """The backends by name."""
 
+import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from timersim.backends.names import EXAMPLES, BackendError, default_names, from_spec, load_server, make_backend
+from timersim.backends.names import EXAMPLES, BackendError, default_names, load_server, make_backend
+from timersim.backends.rack import from_spec
 from timersim.backends.torch import MissingTorchError, SimulatedTorchBackend, TorchBackend
 from timersim.fakes import SimulatedBackend
 from timersim.fakes.broken_servers import ABLATIONS, backend_without
-from timersim.lab import Acquire, Duplicate, Release, Schedule, run
+from timersim.lab import Acquire, Contract, Duplicate, Release, Schedule, run
+from timersim.lab.specs import stated
 from timersim.memory_timer import MemoryTimerServer
 
 
@@ -66,7 +70,7 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
         ),
         (
             {"name": "local", "without": "heed-the-sequence"},
-            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory",
+            "heed-the-sequence can't be taken out of the server of local; run it with --backend memory or socket",
         ),
         (
             {"name": "local", "without": "signal-incarnations"},
@@ -95,6 +99,15 @@ def test_a_backend_is_rebuilt_from_its_spec(spec: dict[str, Any]) -> None:
             {"name": "memory", "pin": True},
             "a saved backend has name, server, without, max_interval, contract, tick, wire, patch, worker, "
             "start_method, limit, not 'pin'",
+        ),
+        ({"name": "memory", "wire": ["shared"]}, "a saved backend has a wrong wire: ['shared']"),
+        (
+            {"name": "memory", "contract": {"reap_within": "30"}},
+            "the contract of a saved backend has a wrong reap_within: '30'",
+        ),
+        (
+            {"name": "memory", "contract": {"survives": "Drop"}},
+            "the contract of a saved backend has a wrong survives: 'Drop'",
         ),
         ({"server": "a:b"}, "a saved backend has a name: {'server': 'a:b'}"),
         (
@@ -153,12 +166,44 @@ def test_a_server_is_found_in_the_current_directory(tmp_path: Path, monkeypatch:
     assert load_server("beside_me:Holder.server") == 7
 
 
+def test_a_module_that_fails_is_not_said_to_lack_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the module itself asks for what there is not, the error says that, and not that the server is missing."""
+    (tmp_path / "asks_in_vain.py").write_text("import os\n\nos.nothing_of_the_kind\n\ndef server(world): ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    with pytest.raises(BackendError) as raised:
+        load_server("asks_in_vain:server")
+    assert str(raised.value) == (
+        "the server 'asks_in_vain:server' can't be imported: AttributeError: module 'os' has no attribute"
+        " 'nothing_of_the_kind'"
+    )
+
+
+def test_every_promise_of_a_contract_can_be_saved() -> None:
+    """What a contract states comes back from a saved backend."""
+    contract = Contract(
+        "wall", 30, 2.5, 1, "forgets", "pid", "sequence", frozenset({"Drop", "Delay"}), {"reaped-once": "why not"}
+    )
+    backend = from_spec({"name": "memory", "contract": json.loads(json.dumps(stated(contract)))})
+
+    assert len(stated(contract)) == len(fields(Contract))
+    assert backend.contract == contract
+
+
 def test_a_backend_can_stand_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Backend of the user's is taken as it is."""
     backend = SimulatedBackend(MemoryTimerServer)
     monkeypatch.setattr("timersim.memory_timer.MINE", backend, raising=False)
 
     assert make_backend("memory", server="timersim.memory_timer:MINE") is backend
+
+
+@pytest.mark.parametrize("make", [TorchBackend, SimulatedTorchBackend])
+def test_torch_has_no_socket(make: Any) -> None:
+    """A transport that torch does not have is named, with those that it has."""
+    with pytest.raises(ValueError, match=r"^the transport of torch's servers is local or file: transport='socket'$"):
+        make("socket")
 
 
 def test_without_torch_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ from timersim.lab.record import (
 )
 from timersim.local_timer import LocalTimerServer
 from timersim.strategies import find_violations, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 LIMIT = 10.0
 """Real seconds within which everything here must have happened."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from timersim.backends import TorchBackend
-from timersim.backends.torch import SimulatedTorchBackend
+from timersim.backends.torch import SimulatedTorchBackend, TorchTransport
 from timersim.lab import (
     Acquire,
     Backend,
@@ -190,12 +190,12 @@ def test_simulated_workers_show_what_a_fault_does_to_torch(operations: list[Oper
 
 
 @pytest.mark.parametrize("transport", ["local", "file"])
-def test_the_same_run_is_the_same(transport: str) -> None:
+def test_the_same_run_is_the_same(transport: TorchTransport) -> None:
     """A run of torch's servers has the same hash each time, whatever directory its FIFO is in."""
     schedule = Schedule([Acquire(0, "s0", after=5), StopServer(gap=2), StartServer(), Acquire(1, "s0", after=1)])
     hashes = set()
     for _ in range(2):
-        backend = SimulatedTorchBackend(transport)  # type: ignore[arg-type]  # one of the two
+        backend = SimulatedTorchBackend(transport)
         hashes.add(run(schedule, backend).hash)
         backend.close()
 
@@ -218,9 +218,9 @@ def test_torchs_modules_are_themselves_after_a_run_over_a_fifo(over_fifo: TorchB
 
 @pytest.mark.parametrize(("by", "breaks"), [(60, "no-early-reap"), (-60, "reaped-in-time")])
 @pytest.mark.parametrize("transport", ["local", "file"])
-def test_by_the_monotonic_clock_a_step_moves_torchs_timers(transport: str, by: int, breaks: str) -> None:
+def test_by_the_monotonic_clock_a_step_moves_torchs_timers(transport: TorchTransport, by: int, breaks: str) -> None:
     """What its contract concedes: "expires in `after` seconds from now" holds until the wall clock steps."""
-    backend = SimulatedTorchBackend(transport)  # type: ignore[arg-type]  # one of the two
+    backend = SimulatedTorchBackend(transport)
     backend.contract = replace(backend.contract, clock="monotonic")
     trace = run(Schedule([Acquire(0, "s0", after=30), StepWall(by, gap=1)]), backend)
     backend.close()

@@ -124,7 +124,8 @@ class Loop:
                 return self.start(worker)
             if worker not in self.lives:
                 return None
-            if worker in self.kept and kind is not Resume and not (kind is Crash and operation.how == "sigkill"):  # type: ignore[attr-defined]
+            is_killed = isinstance(operation, Crash) and operation.how == "sigkill"
+            if worker in self.kept and kind is not Resume and not is_killed:
                 return self.kept[worker].append(operation)
         match operation:
             case Acquire(worker, scope, after=after):

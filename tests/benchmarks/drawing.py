@@ -14,8 +14,8 @@ from timersim.lab.operations import EVERYTHING, Operation
 from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace
 from timersim.strategies import schedules, seeded_schedule
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import unheard
+from timersim.strategies.vocabulary import Vocabulary
 
 from .plain_generators import field_strategies, plain
 from .row import Benchmark, Result, Size, Target, in_time

@@ -13,7 +13,7 @@ from timersim.lab.operations import CORRUPTIONS, CRASHES, Acquire, Operation, Re
 from timersim.lab.schedule import Schedule
 from timersim.strategies import schedules
 from timersim.strategies.amounts import AFTERS, GAPS, LATER, PAUSES, STEPS, TIMES
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 Take = Callable[[Schedule], None]
 """Is given each schedule; what it raises ends the drawing, where it is no `Exception`."""

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from timersim.fakes.broken_servers import ABLATIONS, backend_without
 from timersim.lab.experiment import Backend, run
 from timersim.lab.schedule import Schedule
-from timersim.strategies.search import search_among, seeded_schedule, unheard, vocabulary_of
+from timersim.strategies.search import search_among, seeded_schedule, unheard
+from timersim.strategies.vocabulary import vocabulary_of
 
 from . import plain_generators
 

@@ -42,7 +42,7 @@ class PollingSupervisor:
 
     def _watch(self) -> None:
         while not self._is_stopped:
-            time.sleep(self.interval)
+            time.sleep(self.interval)  # it polls
             with self._asking:
                 self._look()
 
@@ -132,7 +132,7 @@ class IsSlowToBegin(PollingSupervisor):
 
     def submit(self, task: Any, timeout: float) -> None:
         """Starts a process, later."""
-        time.sleep(0.3)
+        time.sleep(0.3)  # it is as slow as that
         super().submit(task, timeout)
 
 
@@ -143,6 +143,21 @@ class RaisesInStop(PollingSupervisor):
         """Stops, and raises."""
         super().stop()
         raise LookupError("who was that?")
+
+
+class RunsThemInThreads:
+    """Runs its tasks in the process of who calls it, where nothing can be killed."""
+
+    def start(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, task: Any, timeout: float) -> None:
+        self._threads.append(threading.Thread(target=task))
+        self._threads[-1].start()
+
+    def stop(self) -> None:
+        for thread in self._threads:
+            thread.join()
 
 
 class CannotStart(PollingSupervisor):

@@ -18,7 +18,7 @@ from timersim.reaper import ProcessReaper
 from timersim.sequenced_server import SequencedTimerServer
 from timersim.strategies import seeded_schedule
 from timersim.strategies.ablations import EXAMPLES
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 from timersim.table_server import TableTimerServer
 
 NOT_IN_SIMULATION = {"death-contained": "of the wire, not of a server: see tests/backends/test_hazards.py"}

@@ -417,7 +417,7 @@ def test_the_guard_is_nobodys_leftover_and_goes_by_itself() -> None:
     lines, _ = run(
         """
         import gc, weakref
-        hang_guard.LINGER = 0.3
+        hang_guard.LINGER = 1.0
         def threads():
             return len(os.listdir("/proc/self/task"))
         counts = [threads()]

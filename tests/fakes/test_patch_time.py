@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -335,7 +336,7 @@ def test_in_a_task_a_sleep_blocks_the_task(clock: VirtualClock, module: Make) ->
 
     with patch_time(clock, [made]):
         for seconds in (60, 30):
-            clock.spawn(lambda seconds=seconds: made.nap(seconds), name=f"nap {seconds}")  # type: ignore[misc]  # bound
+            clock.spawn(partial(made.nap, seconds), name=f"nap {seconds}")
         clock.advance(60)
 
     assert made.log == [(30, START + 30), (60, START + 60)]

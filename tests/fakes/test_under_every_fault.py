@@ -14,8 +14,8 @@ from timersim.lab import Contract, run
 from timersim.lab.operations import EVERYTHING, OPERATIONS
 from timersim.pid_server import PidTimerServer
 from timersim.reaper import ProcessReaper
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule
+from timersim.strategies.vocabulary import Vocabulary
 
 DEFAULT = 300
 

@@ -6,7 +6,8 @@ from typing import Self
 from timersim.lab.contract import Contract
 from timersim.lab.invariants import judge
 from timersim.lab.operations import Acquire
-from timersim.lab.oracle import Account, read
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
 from timersim.lab.record import (
     Answered,
     Attempted,

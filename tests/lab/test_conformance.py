@@ -42,7 +42,7 @@ from timersim.lab.record import (
 from timersim.lab.retelling import retold
 from timersim.lab.trace import Trace
 from timersim.strategies import seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 MODEL = SimulatedBackend()
 

@@ -259,6 +259,16 @@ def test_what_a_worker_does_after_a_call_happens_when_that_has_returned_in_order
     assert [(event.at, event.operation) for event in trace.of(Skipped)] == [(3, Release(1, "s0")), (11, Exit(0))]
 
 
+def test_a_resume_in_a_call_ends_the_pause_that_waits_for_it() -> None:
+    """A pause and its resume both come while the worker is in a call: it pauses and goes on when that has returned."""
+    backend = PaperBackend(world=CallingWorld)
+    schedule = [Acquire(0, "s0", after=9), Pause(0, gap=1), Release(0, "s0"), Resume(0, gap=1), StopServer(gap=8)]
+    trace = run(Schedule(schedule), backend)
+
+    assert [call[1] for call in backend.opened[0].calls[1:]] == ["acquire", "pause", "resume", "release", "stop server"]
+    assert trace.of(Skipped) == []
+
+
 def test_a_kept_pause_keeps_what_is_behind_it() -> None:
     """A second pause is kept as well; what follows it waits for the second resume."""
     assert calls(Pause(0), Pause(0), Release(0, "s0"), Resume(0, gap=1), Resume(0, gap=1)) == [

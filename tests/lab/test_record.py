@@ -26,7 +26,6 @@ from timersim.lab.record import (
     Started,
     WorkerPaused,
     WorkerResumed,
-    numbered,
 )
 from timersim.lab.schedule import Schedule
 
@@ -152,7 +151,7 @@ def test_requests_are_found_by_number() -> None:
     """`numbered` finds what was sent by its number."""
     later = Sent(2, 1, 0, 0, "s0", None)
 
-    assert numbered([*ALL, later]) == {0: ALL[2], 1: later}
+    assert record([*ALL, later]).numbered == {0: ALL[2], 1: later}
 
 
 def test_the_hash_is_sixteen_hexadecimal_digits_of_the_events_alone() -> None:

@@ -244,3 +244,13 @@ def test_two_reports_share_nothing() -> None:
 
     assert Report("memory", 0).goals == dict.fromkeys(GOALS, 0)
     assert Report("memory", 0).exercised == {}
+
+
+def test_an_interrupted_search_calls_nothing_known_no_longer() -> None:
+    """What an interrupt cut short has not shown that an exempt invariant holds; a whole search has."""
+    report = Report("memory", 0, exempt={"replay-safe": "requests carry no sequence"})
+    report.exercised["replay-safe"] = 1
+
+    assert report.no_longer == ["replay-safe"]
+    report.is_interrupted = True
+    assert report.no_longer == []

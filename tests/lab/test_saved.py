@@ -142,7 +142,7 @@ def test_a_whole_file_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("make", "reason"), [(False, "No such file or directory"), (True, "Is a directory")])
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, make: bool, reason: str) -> None:  # noqa: FBT001
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, make: bool, reason: str) -> None:  # noqa: FBT001 - a parameter
     """A file that is not there, or is a folder, is a ScheduleError with the system's reason."""
     path = tmp_path / "x.timersim.json"
     if make:

@@ -49,7 +49,7 @@ from timersim.lab.report import Finding
 from timersim.lab.schedule import Schedule
 from timersim.lab.timeline import at_text, lanes, number_text, render
 from timersim.strategies import find_violations, schedules, seeded_schedule
-from timersim.strategies.choices import Vocabulary
+from timersim.strategies.vocabulary import Vocabulary
 
 
 def told(operations: Sequence[Operation], safeguard: str) -> list[str]:

@@ -9,7 +9,7 @@ from timersim.lab.contract import Contract
 from timersim.lab.experiment import run
 from timersim.lab.invariants import INVARIANTS, judge
 from timersim.lab.operations import Acquire
-from timersim.lab.oracle import read
+from timersim.lab.reading import read
 from timersim.lab.record import Arrived, Attempted, Died, Ended, Event, Left, Record, Sent, Started
 from timersim.lab.schedule import Schedule
 from timersim.lab.trace import Trace

@@ -10,8 +10,8 @@ from timersim.fakes.broken_servers import server_without
 from timersim.lab import Acquire, Contract, Drift, PauseServer, Release, Schedule, StepWall, Suspend, run
 from timersim.lab.operations import PLAIN
 from timersim.lab.record import Instant, WallDrifts
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.search import seeded_schedule
+from timersim.strategies.vocabulary import Vocabulary
 
 BY_WALL = Contract(clock="wall", reap_within=1, identity="pid")
 BY_MONOTONIC = replace(BY_WALL, clock="monotonic")

@@ -31,7 +31,8 @@ from timersim.lab.operations import (
 from timersim.lab.schedule import Schedule
 from timersim.strategies import seeded_schedule
 from timersim.strategies.amounts import AFTERS, GAPS, PAUSES
-from timersim.strategies.choices import Vocabulary, generate
+from timersim.strategies.choices import generate
+from timersim.strategies.vocabulary import Vocabulary
 
 KINDS = tuple(OPERATIONS.values())
 

@@ -17,9 +17,9 @@ from timersim.lab.report import Report
 from timersim.strategies import Bound, every_schedule, exhaust, seeded_schedule
 from timersim.strategies.ablations import AblationResult
 from timersim.strategies.bounds import NAMES
-from timersim.strategies.choices import Vocabulary
 from timersim.strategies.exhaustion import count, some_schedules
 from timersim.strategies.search import find_violations, search_among
+from timersim.strategies.vocabulary import Vocabulary
 
 BOUNDS = [
     Bound(size=0),
@@ -263,7 +263,7 @@ def test_an_operation_that_happens_in_several_ways_is_tried_in_each() -> None:
         ({"ticks": [0]}, "ticks: whole numbers from 1 to 1,000,000,000, not 0"),
         ({"gaps": []}, "gaps: at least one, separated by commas; there is none"),
         ({"ops": ["acquir"]}, "there is no operation 'acquir'; did you mean acquire? there are start, acquire, "),
-        ({"ops": ["exit:kill"]}, "exit happens in one way: 'exit:kill'"),
+        ({"ops": ["exit:kill"]}, "exit happens in one way, without a colon: 'exit:kill'"),
         ({"ops": ["crash:kill"]}, "crash happens in one way of crash:sigkill, crash:exit, crash:abort, crash:segv: "),
     ],
 )

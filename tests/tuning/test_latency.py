@@ -198,6 +198,24 @@ def test_what_cant_be_had_is_a_sentence(wrong: dict[str, Any], message: str) -> 
         reap_latency(**wrong)
 
 
+def test_a_server_that_does_not_reap_has_no_lateness() -> None:
+    """Who leaves a hung worker alive is told so, instead of being waited for without end."""
+
+    class Deaf(MemoryTimerServer):
+        def _reap_worker(self, worker_id: Any) -> bool:
+            return True
+
+    with pytest.raises(RuntimeError, match=r"^\d+ s of virtual time, and of 2 hung workers 0 are reaped$"):
+        reap_latency(Deaf, max_interval=1, workers=2, samples=1)
+
+
+def test_a_number_of_numpys_is_as_good() -> None:
+    """How many samples may come out of an array."""
+    samples: Any = np.int64(3)
+
+    assert len(reap_latency(samples=samples).frame) == 3
+
+
 def test_a_hung_worker_holds_the_others_up_for_its_timeout_and_the_lateness() -> None:
     """The detection time of an experiment is the timeout, and on top of it what the reap is late by."""
     late = reap_latency("polling", max_interval=60, samples=200, seed=4).lateness_s

@@ -186,3 +186,6 @@ def test_what_is_no_jump_is_a_sentence(jumps: Any, message: str) -> None:
         jumping_clocks(jumps)
     with pytest.raises(ValueError, match="timeout is a number of seconds above 0: timeout=0"):
         jumping_clocks([], timeout=0)
+    for until in (0, -5):
+        with pytest.raises(ValueError, match=f"until is a number of seconds above 0: until={until}"):
+            jumping_clocks([], until=until)

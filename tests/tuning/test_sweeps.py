@@ -1,6 +1,7 @@
 """A sweep: the same table on every executor, interrupted or not, and sentences for what is none."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,6 +119,19 @@ def test_values_of_numpy_are_as_good(shape: int) -> None:
     )
 
 
+def test_a_cell_of_numpys_numbers_is_shown_as_plain_ones() -> None:
+    """The cell that a note names can be typed in again, whatever its grid was made of."""
+    with pytest.raises(ZeroDivisionError) as raised:
+        sweep(lambda timeout_s, kind, seed: 1 / 0, {"timeout_s": np.linspace(0.5, 1, 2), "kind": np.array(["a"])})
+
+    assert raised.value.__notes__[0].startswith("in the cell timeout_s=0.5, kind='a', seed=")
+    two: Any = np.int64(2)
+    assert_frame_equal(
+        sweep(lambda timeout_s, seed: 1, {"timeout_s": [1]}, repeats=two, seed=two, jobs=two),
+        sweep(lambda timeout_s, seed: 1, {"timeout_s": [1]}, repeats=2, seed=2, jobs=2),
+    )
+
+
 @pytest.mark.parametrize("executor", ["here", "processes"])
 def test_an_interrupted_sweep_goes_on(executor: str, processes: Executor, tmp_path: Path) -> None:
     """Interrupted halfway and called again it computes what is missing alone, and the frame is that of a whole one."""
@@ -136,6 +150,14 @@ def test_an_interrupted_sweep_goes_on(executor: str, processes: Executor, tmp_pa
     assert_frame_equal(resumed, sweep(experiment, grid))
     assert file.read_bytes().startswith(before)
     assert file.read_bytes().count(b"\n") == 61
+
+
+def test_a_grid_with_a_nan_is_gone_on_with(tmp_path: Path) -> None:
+    """A value that is not equal to itself is the same sweep all the same."""
+    grid, file = {"timeout_s": [math.nan, 1.0]}, tmp_path / "sweep"
+
+    first = sweep(lambda timeout_s, seed: seed, grid, partial=file)
+    assert_frame_equal(sweep(lambda timeout_s, seed: seed, grid, partial=file), first)
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:

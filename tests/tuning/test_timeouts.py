@@ -257,6 +257,58 @@ def test_wrong_numbers_are_named(wrong: dict[str, Any], message: str) -> None:
         false_reap_probability(ONES, 0, steps=1)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"server": "torch"}, "a server is timersim, polling, torch-file: server='torch'"),
+        ({"timeouts": []}, r"a tradeoff has at least one timeout: timeouts=\[\]"),
+        ({"max_interval": -4}, "max_interval is a number of seconds above 0: max_interval=-4"),
+        ({"server": "torch-file", "max_interval": 0}, "max_interval is a number of seconds above 0: max_interval=0"),
+    ],
+)
+def test_a_tradeoff_of_no_such_server_is_a_sentence(wrong: dict[str, Any], message: str) -> None:
+    """A server that there is not, or that never looks, has no lateness."""
+    with pytest.raises(ValueError, match=message):
+        timeout_tradeoff(ONES, **{"timeouts": [10], "steps": 10, **wrong})
+
+
+@pytest.mark.parametrize("few", [0.5, -5, math.inf, math.nan])
+def test_a_kind_of_which_little_is_known_gets_no_timeout_below_its_longest(few: float) -> None:
+    """Less than the longest recorded would kill what was seen to be healthy."""
+    frame = pd.DataFrame({"step_s": [*ONES, 9.0], "kind": ["train"] * 1000 + ["warm-up"]})
+
+    with pytest.raises(ValueError, match=r"few is how many times the longest a timeout is, at least once: few="):
+        choose_timeouts(frame, steps=10, few=few)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """What comes out of an array is as good as what is typed, and gives the same."""
+    ten: Any = np.int64(10)
+
+    assert repr(choose_timeout(ONES, steps=ten, ranks=ten)) == repr(choose_timeout(ONES, steps=10, ranks=10))
+    assert false_reap_probability(ONES, 9, steps=ten) == false_reap_probability(ONES, 9, steps=10)
+
+
+def test_a_column_or_a_kind_need_not_be_a_text() -> None:
+    """A frame that was made of an array has numbers for labels, and phases may be counted."""
+    plain = choose_timeout(ONES, steps=10)
+
+    assert choose_timeout(pd.DataFrame(ONES), steps=10) == plain
+    assert choose_timeout(pd.DataFrame({0: ONES, 1: 0.0}), steps=10, column=0) == plain  # type: ignore[arg-type]  # as pandas takes it
+    counted: Any = {1: 10}
+    assert choose_timeouts(pd.DataFrame({"step_s": ONES, "phase": 1}), steps=counted, by="phase", column="step_s") == {
+        "1": plain
+    }
+
+
+def test_a_step_time_without_a_kind_is_not_left_out_in_silence() -> None:
+    """Rows that say no kind would be in none of the timeouts."""
+    frame = pd.DataFrame({"step_s": ONES, "kind": ["train"] * 997 + [None] * 3})
+
+    with pytest.raises(StepTimesError, match="3 of 1000 step times have no 'kind'; name their kind, or leave them out"):
+        choose_timeouts(frame, steps=10)
+
+
 @pytest.mark.slow
 def test_a_timeout_of_real_workers_keeps_its_budget(tmp_path: Path) -> None:
     """Real processes step, with slow phases that were planted; the timeouts' false reaps are what was stated.

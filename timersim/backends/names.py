@@ -1,17 +1,12 @@
-"""The backends by name, and what rebuilds each of them: for the command line and for saved schedules."""
+"""The backends by name: for the command line, the fixtures and saved schedules."""
 
-import json
-import math
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from timersim.backends.workers.functions import METHODS
-from timersim.lab.contract import Contract
 from timersim.lab.experiment import Backend
 from timersim.lab.specs import stated
 from timersim.table_server import TableTimerServer
@@ -36,7 +31,6 @@ DEFAULTS = ("memory", "local", "file", "socket")
 
 REAL_TIME = ("local", "file", "socket")
 """The backends that can run in real time."""
-
 
 SUPERVISOR, SUPERVISED = "supervisor", 200
 """The backend that runs a supervisor of the user's, by name, and its number of schedules by default."""
@@ -111,78 +105,11 @@ def default_names(
     return tuple(name for name in names if without is None or _has_safeguard(name, without))
 
 
-def from_spec(spec: Mapping[str, Any]) -> Backend:
-    """Makes the backend of a saved schedule; raises BackendError where that cannot be."""
-    options = dict(spec)
-    if wrong := [key for key, is_right in _RIGHT.items() if key in options and not is_right(options[key])]:
-        raise BackendError(f"a saved backend has a wrong {wrong[0]}: {options[wrong[0]]!r}")
-    if unknown := sorted(options.keys() - _RIGHT.keys()):
-        raise BackendError(f"a saved backend has {', '.join(_RIGHT)}, not {unknown[0]!r}")
-    if "name" not in options:
-        raise BackendError(f"a saved backend has a name: {options!r}")
-    try:
-        if "contract" in options:
-            contract = options["contract"]
-            options["contract"] = Contract(**{**contract, "survives": frozenset(contract.get("survives", ()))})
-        return make_backend(**options)
-    except TypeError as error:
-        raise BackendError(f"the saved backend {dict(spec)!r} can't be made: {error}") from None
-    except ValueError as error:
-        raise BackendError(str(error)) from None
-
-
-_RIGHT: dict[str, Callable[[Any], bool]] = {
-    "name": lambda value: isinstance(value, str),
-    "server": lambda value: isinstance(value, str),
-    "without": lambda value: isinstance(value, str),
-    "max_interval": lambda value: type(value) is int and value > 0,
-    "contract": lambda value: isinstance(value, dict),
-    "tick": lambda value: type(value) in {int, float} and 0 < value < math.inf,
-    "wire": lambda value: value in {"shared", "sequenced"},
-    "patch": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-    "worker": lambda value: isinstance(value, str),
-    "start_method": lambda value: value in METHODS,
-    "limit": lambda value: type(value) is int and value > 0,
-}
-"""What a saved backend may have, and what each is."""
-
-
-class BackendRack:
-    """The backends of saved schedules, each made once; the end of the block closes them.
-
-    >>> with BackendRack() as rack:
-    ...     rack.backend({"name": "memory"}) is rack.backend({"name": "memory"})
-    True
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[str, Backend] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def backend(self, spec: Mapping[str, Any]) -> Backend:
-        """Returns the backend of a saved schedule; raises BackendError where it can't be made."""
-        key = json.dumps(dict(spec), sort_keys=True)
-        if key not in self._made:
-            self._made[key] = from_spec(spec)
-        return self._made[key]
-
-    def close(self) -> None:
-        """Gives back what they hold."""
-        for backend in self._made.values():
-            backend.close()
-        self._made.clear()
-
-
 def load_server(name: str, what: str = "server") -> Any:
     """Imports "MODULE:NAME", also from the current directory; raises BackendError, of `what`, where that fails."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise BackendError(f"a {what} is named MODULE:NAME, as in my_module:my_server: {name!r}")
+        raise BackendError(f"a {what} is named MODULE:NAME, as in my_module:my_{what}: {name!r}")
     if module.endswith(".py"):
         raise BackendError(f"give the module, not the file: {module.removesuffix('.py')}:{attribute}")
     try:
@@ -190,12 +117,13 @@ def load_server(name: str, what: str = "server") -> Any:
         if here not in sys.path:
             sys.path.insert(0, here)
         value: Any = import_module(module)
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"the {what} {name!r} can't be imported: {type(error).__name__}: {error}") from None
+    try:
         for part in attribute.split("."):
             value = getattr(value, part)
     except AttributeError:
         raise BackendError(f"the {what} {name!r} can't be found: {module} has no {attribute!r}") from None
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"the {what} {name!r} can't be imported: {type(error).__name__}: {error}") from None
     return value
 
 
@@ -249,7 +177,8 @@ def _ablated(name: str, safeguard: str, *, pin: bool, **options: Any) -> Backend
     from timersim.fakes.broken_servers import backend_without, without
 
     if not _has_safeguard(name, safeguard):
-        raise BackendError(f"{safeguard} can't be taken out of the server of {name}; run it with --backend memory")
+        there = " or ".join(each for each in DEFAULTS if _has_safeguard(each, safeguard))
+        raise BackendError(f"{safeguard} can't be taken out of the server of {name}; run it with --backend {there}")
     if name == "memory":
         return backend_without(safeguard, **options)
     return _timersim_backend(name, without(safeguard, _own_server(name)), pin=pin, **options)

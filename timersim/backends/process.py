@@ -41,7 +41,15 @@ WIRES: dict[str, type[Wire]] = {"local": LocalWire, "file": FileWire, "socket": 
 
 
 class UnsupportedSystemError(RuntimeError):
-    """This system lacks what real processes in virtual time need."""
+    """This system lacks what real processes need."""
+
+
+def check_system() -> None:
+    """Raises UnsupportedSystemError where there are no pidfds, by which alone a process is known for sure."""
+    if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
+        raise UnsupportedSystemError(
+            f"real processes need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
+        )
 
 
 class ProcessBackend(Backend):
@@ -102,10 +110,7 @@ class ProcessBackend(Backend):
             raise ValueError(f"the transport is {' or '.join(WIRES)}: transport={transport!r}")
         if tick is not None and not 0 < tick < math.inf:
             raise ValueError(f"a tick is a number of seconds above 0, or None for virtual time: tick={tick!r}")
-        if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
-            raise UnsupportedSystemError(
-                f"real processes in virtual time need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
-            )
+        check_system()
         kind = WIRES[transport]
         self.name = name or transport
         self.server: ServerMaker = server or kind.server

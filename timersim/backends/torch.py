@@ -56,7 +56,7 @@ class TorchBackend(ProcessBackend):
     is touched. Its workers send by timersim's client, which writes what torch's does. It is held to its interval: a
     worker is reaped at the latest `max_interval` after its expiration, over the FIFO a nap of up to a second later.
     `survives` are the faults that a search draws besides the plain ones. Raises MissingTorchError where torch is not
-    installed.
+    installed, ValueError for another transport.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TorchBackend(ProcessBackend):
         spec: Mapping[str, Any] | None = None,
     ) -> None:
         name = f"torch-{transport}"
-        _check_there(name)
+        _check_there(name, transport)
         super().__init__(
             transport,
             server=_SERVERS[transport],
@@ -102,7 +102,7 @@ class SimulatedTorchBackend(SimulatedBackend):
         spec: Mapping[str, Any] | None = None,
     ) -> None:
         name = f"torch-{transport}-memory"
-        _check_there(name)
+        _check_there(name, transport)
         super().__init__(
             _SIMULATED[transport],
             contract=contract_of(transport, max_interval, survives),
@@ -163,7 +163,9 @@ def unheard() -> Iterator[None]:
             logger.disabled = was
 
 
-def _check_there(name: str) -> None:
+def _check_there(name: str, transport: str) -> None:
+    if transport not in MODULES:
+        raise ValueError(f"the transport of torch's servers is {' or '.join(MODULES)}: transport={transport!r}")
     if find_spec("torch") is None:
         raise MissingTorchError(
             f"{name} runs torch's own server, and torch is not installed: pip install torch==2.13.0"

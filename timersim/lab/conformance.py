@@ -21,7 +21,6 @@ from timersim.lab.record import (
     Meddled,
     Sent,
     Started,
-    numbered,
 )
 from timersim.lab.retelling import retold
 from timersim.lab.schedule import Schedule
@@ -100,7 +99,7 @@ def _violations(trace: Trace) -> Iterator[Difference]:
 
 def _of_the_wire(real: Trace) -> Iterator[Difference]:
     """Yields what became of requests in the real run that never becomes of the model's."""
-    account, requests = real.account, numbered(real.events)
+    account, requests = real.account, real.numbered
     ended = {event.request: event.at for event in real.of(Arrived)}
     for event in real.of(Meddled):
         sent, ended[event.request] = requests[event.request], event.until
@@ -207,7 +206,7 @@ def _in_another_order(model: Trace, real: Trace) -> Difference:
 
 def _told(trace: Trace) -> Iterator[tuple[Instant, int, str]]:
     """Yields when something happened, to which worker, and what, but for the numbers of requests and the end."""
-    requests = numbered(trace.events)
+    requests = trace.numbered
     for event in trace.events:
         match event:
             case Ended():

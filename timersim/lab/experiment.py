@@ -266,6 +266,8 @@ class _Conductor:
             case Resume(worker) if recorder.paused(worker):
                 self._world.resume(worker)
                 self._go_on(worker)
+            case Resume(worker) if any(isinstance(kept, Pause) for kept in self._kept.get(worker, ())):
+                self._kept[worker].append(operation)  # its pause, too, waits for its call to return
             case Crash(worker, "sigkill") if recorder.alive(worker):
                 self._world.crash(worker, "sigkill")
                 self.skip_kept([worker])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from timersim.lab.case import faults
 from timersim.lab.invariants import InvariantViolation
 from timersim.lab.layout import Kind
-from timersim.lab.oracle import Account, read
-from timersim.lab.record import Arrived, Attempted, Instant, Meddled, Record, Sent, Started, numbered
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
+from timersim.lab.record import Arrived, Attempted, Instant, Meddled, Record, Sent, Started
 from timersim.lab.timeline import REAPS, SERVER, WIRE, at_text, lanes, what_was_done
 from timersim.lab.windows import Window, Word, broken_windows
 
@@ -187,7 +188,7 @@ def _draw_absences(axes: "Axes", sheet: _Sheet) -> None:
 
 def _draw_requests(axes: "Axes", sheet: _Sheet) -> None:
     """Draws each request: down to the wire, along it, and down to the server where it arrives."""
-    sent = numbered(sheet.record.events)
+    sent = sheet.record.numbered
     wire, server = sheet.heights[WIRE], sheet.heights[SERVER]
     meddled = {event.request for event in sheet.record.of(Meddled)}
     for request in sent.values():

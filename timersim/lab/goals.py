@@ -27,7 +27,7 @@ from timersim.lab.operations import (
     Suspend,
 )
 from timersim.lab.oracle import Account
-from timersim.lab.record import Arrived, Died, Instant, Meddled, Sent, Started, WallStepped, numbered
+from timersim.lab.record import Arrived, Died, Instant, Meddled, Sent, Started, WallStepped
 
 BACKLOG = 8
 """Requests that wait at once: more than a careless server takes in a pass."""
@@ -57,7 +57,7 @@ def _released_before_due(account: Account) -> bool:
 
 
 def _release_in_flight(account: Account) -> bool:
-    requests = numbered(account.record.events)
+    requests = account.record.numbered
     for request, arrived in _arrivals(account):
         release = requests[request]
         if release.expiration is None and release.at < arrived:
@@ -202,7 +202,7 @@ def _is_armed(account: Account, death: Died, at: Instant) -> bool:
 
 def _lost_in_a_crash(account: Account, fault: str) -> list[Meddled]:
     """Returns the requests to which this happened at the instant at which their worker was killed."""
-    requests, deaths = numbered(account.record.events), account.deaths
+    requests, deaths = account.record.numbered, account.deaths
     found = []
     for event in account.record.of(Meddled):
         request = requests[event.request]

@@ -65,8 +65,8 @@ class Operation:
     """The fields that are one of some words, and which."""
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name, least)
+        for name in filter(_RANGES.__contains__, self.__dataclass_fields__):
+            value, (least, most) = getattr(self, name), _RANGES[name]
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ScheduleError(f"{name} is a whole number of at least {least}: {self!r}")
             if value > most:

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -224,7 +225,16 @@ class Record:
 
     def of(self, kind: type[_E]) -> list[_E]:
         """Returns the events of one kind, in order."""
-        return [event for event in self.events if isinstance(event, kind)]
+        return list(self._by_kind[kind])
+
+    @cached_property
+    def _by_kind(self) -> defaultdict[type[Event], list[Any]]:
+        """The events of each kind, and of what it is a kind of."""
+        kinds: defaultdict[type[Event], list[Any]] = defaultdict(list)
+        for event in self.events:
+            for kind in type(event).__mro__[:-1]:
+                kinds[kind].append(event)
+        return kinds
 
     @cached_property
     def reaps(self) -> list[Attempted]:
@@ -240,6 +250,11 @@ class Record:
     def requests(self) -> list[Sent]:
         """What the workers sent."""
         return self.of(Sent)
+
+    @cached_property
+    def numbered(self) -> dict[int, Sent]:
+        """What the workers sent, by the number of the request."""
+        return {request.request: request for request in self.requests}
 
     @property
     def end(self) -> Instant:
@@ -326,8 +341,3 @@ class Recorder:
     def enter(self, kind: type[Entry], *values: object) -> None:
         """Enters into the ledger what was seen of the server's table."""
         self.ledger.append(kind(self.now(), len(self.events), *values))
-
-
-def numbered(events: Iterable[Event]) -> dict[int, Sent]:
-    """Returns the requests that were sent, by number."""
-    return {event.request: event for event in events if isinstance(event, Sent)}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from timersim.lab.record import Instant, Life, Record, Registered, Sent, ServerCrashed, ServerStarted, Table, numbered
+from timersim.lab.record import Instant, Life, Record, Registered, Sent, ServerCrashed, ServerStarted, Table
 
 Key = tuple[Life, str]
 """Whose timer it is, and of which scope. Who bears the same pid has the same."""
@@ -42,7 +42,7 @@ class Registration:
 
 def registrations(record: Record, pid: Callable[[Life], Life]) -> Iterator[Registration]:
     """Yields the registrations of a run, in order. `pid` returns which life stands for all that bore its pid."""
-    requests = numbered(record.events)
+    requests = record.numbered
     last: dict[Life, int] = {}
     previous: dict[Key, Instant] = {}
     position = 0

@@ -1,6 +1,7 @@
 """Shrinking: the smallest schedule that still fails, by delta debugging."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import combinations, pairwise
 
 from timersim.lab.operations import Operation
@@ -76,8 +77,13 @@ def _without_blocks(schedule: Schedule) -> Iterator[Schedule]:
 
 def _without_pairs(schedule: Schedule) -> Iterator[Schedule]:
     """Yields it without two operations that don't stand side by side; the others happen when they did."""
-    for first, second in combinations(schedule, 2):
-        yield schedule.without(lambda operation, pair=(first, second): any(operation is each for each in pair))  # type: ignore[misc]
+    for pair in combinations(schedule, 2):
+        yield schedule.without(partial(_is_one_of, pair))
+
+
+def _is_one_of(operations: Iterable[Operation], operation: Operation) -> bool:
+    """Returns whether it is one of them itself; another may be equal to it."""
+    return any(operation is each for each in operations)
 
 
 def _renumbered(schedule: Schedule) -> Iterator[Schedule]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from timersim.lab.layout import COLUMNS, MARGIN, Kind, Line, Piece, lanes_that_fit, plain, stripped, table
-from timersim.lab.oracle import Account, read
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
 from timersim.lab.record import (
     Arrived,
     Attempted,
@@ -27,7 +28,6 @@ from timersim.lab.record import (
     WallStepped,
     WorkerPaused,
     WorkerResumed,
-    numbered,
 )
 from timersim.lab.windows import broken_windows
 
@@ -135,7 +135,7 @@ def _length(line: Line) -> int:
 def lanes(record: Record) -> Rows:
     """Returns the rows of the timeline: an instant, and what happened then in which lane."""
     account = read(record)
-    requests = numbered(record.events)
+    requests = record.numbered
     rows: Rows = []
     previous: Event | None = None
     for event in record.events:

@@ -5,7 +5,8 @@ from typing import Self
 
 from timersim.lab.goals import reached
 from timersim.lab.invariants import InvariantViolation, judge
-from timersim.lab.oracle import Account, read
+from timersim.lab.oracle import Account
+from timersim.lab.reading import read
 from timersim.lab.record import Record
 
 

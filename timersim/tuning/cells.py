@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from timersim.lab.counts import is_whole
+
 Value = bool | int | float | str | None
 """What a grid holds and an experiment returns: what stands in one cell of a table."""
 
@@ -51,11 +53,10 @@ class Plan:
         """Makes the plan of what a user gave; SweepError for what is wrong with it."""
         if not grid:
             raise SweepError("a grid has at least one parameter: grid={}")
-        numbers: list[tuple[str, Any, int]] = [("repeats", repeats, 1), ("seed", seed, 0)]
-        for name, number, least in numbers:
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        for name, number, least in (("repeats", repeats, 1), ("seed", seed, 0)):
+            if not is_whole(number, least):
                 raise SweepError(f"{name} is a whole number of at least {least}: {name}={number!r}")
-        return cls({name: _values(name, values) for name, values in grid.items()}, repeats, seed)
+        return cls({name: _values(name, values) for name, values in grid.items()}, int(repeats), int(seed))
 
     def __len__(self) -> int:
         return len(self._combinations) * self.repeats
@@ -107,7 +108,7 @@ def shown(cell: Cell) -> str:
 
 def plain(what: str, value: Any) -> Value:
     """Returns a value as Python's own, also one of numpy's; SweepError for what is no single value."""
-    if not isinstance(value, Value) and hasattr(value, "item") and getattr(value, "shape", None) == ():
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, Value):
         return value

@@ -56,11 +56,11 @@ def jumping_clocks(jumps: Sequence[Jump], *, timeout: float = 60.0, until: float
     {'timersim': 60.0, 'by the wall clock': 21.0}
     """
     ordered = tuple(sorted(jumps, key=lambda jump: jump[1]))
-    _check(ordered, timeout)
+    _check(ordered, timeout=timeout, until=until)
     slept = sum(by for what, _, by in ordered if what == "suspend")
     back = sum(max(0.0, -by) for what, _, by in ordered if what == "step")
     last = max([timeout, *(at for _, at, _ in ordered)])
-    end = until or last + slept + back + max(5.0, timeout / 5)
+    end = last + slept + back + max(5.0, timeout / 5) if until is None else until
     found = {name: _run(server, ordered, timeout, end) for name, server in SERVERS.items()}
     return ClockStory(timeout, ordered, found["timersim"][0], {name: reaped for name, (_, reaped) in found.items()})
 
@@ -159,9 +159,10 @@ def _run(
     return frame.round(6), reaped[0] if reaped else math.inf
 
 
-def _check(jumps: Sequence[Jump], timeout: float) -> None:
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout is a number of seconds above 0: timeout={timeout!r}")
+def _check(jumps: Sequence[Jump], **seconds: float | None) -> None:
+    for name, value in seconds.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} is a number of seconds above 0: {name}={value!r}")
     awake = 0.0
     for jump in jumps:
         what, at, by = jump

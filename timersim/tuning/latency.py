@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from timersim.fakes.servers import ServerMaker
+from timersim.lab.counts import is_whole
 from timersim.tuning.measured_latency import WIRES, Transport, measured
 from timersim.tuning.simulated_latency import PERIODS, Kind, simulated
 
@@ -25,7 +26,7 @@ class LatencyError(ValueError):
 class ReapLatency:
     """How late reaps were. `frame` has a row for each: `sample`, `reap` (the first of its sample is 1), `lateness_s`.
 
-    `bound_s` is the latest that the server promises; None where it promises none, as in real time.
+    `bound_s` is the latest that the server promises; None where it promises none, as timersim's own in real time.
     """
 
     name: str
@@ -66,7 +67,7 @@ def reap_latency(
 
     "measured" has real processes hang and a real server kill them, over `transport` "socket", "file" or "local", until
     the kernel says that they are dead: choose an interval below a second and some dozens of samples. Needs Linux.
-    Raises LatencyError for what can't be had.
+    Raises LatencyError for what can't be had, and RuntimeError where a hung worker is not reaped.
 
     >>> reap_latency("polling", max_interval=10, how="formula", samples=4).lateness_s.tolist()
     [1.25, 3.75, 6.25, 8.75]
@@ -147,8 +148,7 @@ def _formula(period: float, workers: int, handling: float, samples: int) -> list
 
 def _check(**values: float) -> None:
     for name, value in values.items():
-        is_count = name in {"workers", "samples"}
-        if is_count and (not isinstance(value, int) or value < 1):
+        if name in {"workers", "samples"} and not is_whole(value):
             raise LatencyError(f"{name} is a whole number of at least 1: {name}={value!r}")
         if not 0 <= value < math.inf or (name == "max_interval" and value == 0):
             raise LatencyError(

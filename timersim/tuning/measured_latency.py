@@ -3,11 +3,11 @@
 import select
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from timersim.backends.runs.seat import Seat
 from timersim.backends.wires.file_wire import FileWire
 from timersim.backends.wires.local_wire import LocalWire
 from timersim.backends.wires.socket_wire import SocketWire
@@ -15,9 +15,8 @@ from timersim.backends.wires.wire import Wire
 from timersim.backends.workers.pool import Pool, Worker
 from timersim.clock import SystemClock
 from timersim.fakes.servers import ServerMaker, make_server
-from timersim.local_timer import MultiprocessingRequestQueue
 from timersim.reaper import ProcessReaper
-from timersim.tuning.simulated_latency import Kind, Row, polling_kind
+from timersim.tuning.simulated_latency import Kind, NotReapedError, Row, polling_kind
 
 Transport = Literal["socket", "file", "local"]
 
@@ -28,22 +27,6 @@ AFTER = 0.1
 
 LIMIT = 30.0
 """Seconds, and intervals, for which a death is waited for."""
-
-
-class NotReapedError(RuntimeError):
-    """A hung worker that was not killed."""
-
-
-@dataclass
-class _Seat:
-    """What a server is made in."""
-
-    clock: SystemClock
-    arguments: dict[str, Any]
-    max_interval: float
-    reap: ProcessReaper
-    mp_queue: Any = None
-    queue: Any = None
 
 
 def measured(
@@ -89,11 +72,7 @@ def _running(server: Kind | ServerMaker, wire: Wire, max_interval: float, clock:
     """Makes and starts the server on the wire; at the end of the block stops it."""
     own = wire.server
     maker: ServerMaker = {"timersim": own, "polling": polling_kind(own)}[server] if isinstance(server, str) else server
-    seat = _Seat(clock, wire.arguments(max_interval), max_interval, ProcessReaper(clock=clock))
-    seat.mp_queue = seat.arguments.get("mp_queue")
-    if seat.mp_queue is not None:
-        seat.queue = MultiprocessingRequestQueue(seat.mp_queue, clock=clock)
-    running = make_server(maker, seat)
+    running = make_server(maker, Seat.on(wire, max_interval, clock, ProcessReaper(clock=clock)))
     running.start()
     try:
         yield

@@ -64,12 +64,12 @@ class PartialFile:
             if head["kind"] != KIND:
                 raise ValueError
             self.done = {int(number): dict(results) for number, results in lines}
-            if not self.done.keys() <= set(range(cells)) and head == self._head:
+            if not self.done.keys() <= set(range(cells)) and _line(head) == _line(self._head):
                 raise ValueError
         except (ValueError, TypeError, KeyError):
             raise SweepError(f"{self._path} is no file of a sweep; name another one, or remove it") from None
         for name, value in self._head.items():
-            if head.get(name) != value:
+            if _line(head.get(name)) != _line(value):  # as text, in which a NaN is a NaN
                 raise SweepError(
                     f"{self._path} is of another sweep: its {name} is {head.get(name)!r}, not {value!r};"
                     " name another file, or remove it"

@@ -31,6 +31,10 @@ Row = tuple[int, int, float]
 """The number of the sample, which reap of it this is, and how many seconds late it was."""
 
 
+class NotReapedError(RuntimeError):
+    """A hung worker that was not reaped."""
+
+
 class SleepsInSlices(TableTimerServer):
     """Does as torch's server of a FIFO: sleeps in slices until more than max_interval is over, then judges.
 
@@ -76,7 +80,10 @@ PERIODS: dict[str, Callable[[float], float]] = {
 def simulated(
     server: Kind | ServerMaker, max_interval: float, workers: int, handling: float, samples: int, seed: int
 ) -> list[Row]:
-    """Returns how late each reap was of a server in virtual time."""
+    """Returns how late each reap was of a server in virtual time.
+
+    Raises NotReapedError where a worker is not reaped.
+    """
     kinds: dict[object, type[TableTimerServer]] = {
         "timersim": MemoryTimerServer,
         "polling": polling_kind(MemoryTimerServer),
@@ -103,7 +110,12 @@ def simulated(
                 for worker in range(workers):
                     world.client(sample * workers + worker).acquire("step", due)
                 limit = due - clock.time() + LIMIT * (2 * max_interval + workers * handling)
-                clock.run_until(lambda: len(reaped) >= workers, within=limit)
+                try:
+                    clock.run_until(lambda: len(reaped) >= workers, within=limit)
+                except TimeoutError:
+                    raise NotReapedError(
+                        f"{limit:.0f} s of virtual time, and of {workers} hung workers {len(reaped)} are reaped"
+                    ) from None
                 rows += [(sample, number, at - due) for number, at in enumerate(reaped[:workers], 1)]
                 reaped.clear()
             seated.stop()

@@ -28,13 +28,14 @@ def step_times(source: StepTimes, column: str | None = None) -> Array:
     >>> step_times([1, 2.5]).tolist()
     [1.0, 2.5]
     """
+    values: Any = source
     if isinstance(source, pd.DataFrame | str | PathLike):
         frame = _frame(source)
-        source = frame[_column(frame, column)]
+        values = frame[_column(frame, column)]
     try:
-        times = np.asarray(list(source), dtype=float).ravel()
+        times = np.asarray(list(values), dtype=float).ravel()
     except (TypeError, ValueError):
-        raise StepTimesError(f"step times are numbers of seconds: {source!r:.80}") from None
+        raise StepTimesError(f"step times are numbers of seconds: {values!r:.80}") from None
     wrong = times[~(np.isfinite(times) & (times >= 0))]
     if len(wrong):
         raise StepTimesError(f"step times are numbers of seconds of at least 0: {wrong[0]}; leave such steps out")
@@ -46,6 +47,10 @@ def step_times_by(source: pd.DataFrame | str | PathLike[str], kind: str, column:
     frame = _frame(source)
     if kind not in frame.columns:
         raise StepTimesError(f"there is no column {kind!r}: {', '.join(map(str, frame.columns))}")
+    if unnamed := int(frame[kind].isna().sum()):
+        raise StepTimesError(
+            f"{unnamed} of {len(frame)} step times have no {kind!r}; name their kind, or leave them out"
+        )
     chosen = _column(frame.drop(columns=kind), column)
     return {str(name): step_times(times, chosen) for name, times in frame.groupby(kind)[chosen]}
 
@@ -72,12 +77,15 @@ def _frame(source: pd.DataFrame | str | PathLike[str]) -> pd.DataFrame:
         raise StepTimesError(f"{source} is no CSV file with a line of names: {error}") from None
 
 
-def _column(frame: pd.DataFrame, column: Any) -> str:
+def _column(frame: pd.DataFrame, column: Any) -> Any:
+    """Returns the label of the column of step times: that of a frame need not be a text."""
     if column is not None:
         if column not in frame.columns:
             raise StepTimesError(f"there is no column {column!r}: {', '.join(map(str, frame.columns))}")
-        return str(column)
-    numbers = [str(name) for name in frame.select_dtypes("number").columns]
+        return column
+    numbers = list(frame.select_dtypes("number").columns)
     if len(numbers) != 1:
-        raise StepTimesError(f"which column has the step times? column=… is one of: {', '.join(numbers) or 'none'}")
+        raise StepTimesError(
+            f"which column has the step times? column=… is one of: {', '.join(map(str, numbers)) or 'none'}"
+        )
     return numbers[0]

@@ -14,6 +14,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from timersim.lab.counts import check_counts
 from timersim.tuning.batches import InProcess, batches, has_died, jobs_of, told
 from timersim.tuning.cells import Plan, SweepError, Value
 from timersim.tuning.partial_file import PartialFile, name_of
@@ -59,8 +60,8 @@ def sweep(
     over = executor or InProcess()
     if isinstance(over, ProcessPoolExecutor):
         _refuse_what_others_cant_find(experiment)
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):  # type: ignore[redundant-expr]  # whoever has no type checker
-        raise SweepError(f"jobs is a whole number of at least 1: jobs={jobs!r}")
+    if jobs is not None:
+        check_counts(SweepError, jobs=jobs)
     with (
         nullcontext() if partial is None else PartialFile(Path(partial), name_of(experiment), plan) as file,
         _bar(shown=progress) as bar,

@@ -8,6 +8,7 @@ from os import PathLike
 
 import pandas as pd
 
+from timersim.lab.counts import is_whole
 from timersim.tuning.simulated_latency import PERIODS, Kind
 from timersim.tuning.step_times import StepTimes, StepTimesError, enough, step_times, step_times_by
 from timersim.tuning.tails import Array, Tail
@@ -98,7 +99,7 @@ def choose_timeout(
     True
     """
     _check(steps=steps, ranks=ranks, budget=budget, confidence=confidence)
-    return _chosen(enough(step_times(times, column)), budget / (steps * ranks), confidence)
+    return _chosen(enough(step_times(times, column)), float(budget / (steps * ranks)), confidence)
 
 
 def choose_timeouts(
@@ -125,19 +126,21 @@ def choose_timeouts(
     >>> chosen["warm-up"].seconds, 10 < chosen["train"].seconds < 20
     (200.0, True)
     """
+    _check(**({} if few is None else {"few": few}))
     kinds = step_times_by(times, by, column)
     recorded = sum(map(len, kinds.values()))
     if isinstance(steps, Mapping):
-        if missing := [kind for kind in kinds if kind not in steps]:
+        given = {str(kind): number for kind, number in steps.items()}
+        if missing := [kind for kind in kinds if kind not in given]:
             raise StepTimesError(f"steps says of each kind how many there are: {', '.join(missing)} is missing")
-        numbers = {kind: steps[kind] for kind in kinds}
+        numbers = {kind: given[kind] for kind in kinds}
     else:
         _check(steps=steps)
         numbers = {kind: max(1, round(steps * len(found) / recorded)) for kind, found in kinds.items()}
     chosen: dict[str, Timeout] = {}
     for kind, found in kinds.items():
         _check(steps=numbers[kind], ranks=ranks, budget=budget, confidence=confidence)
-        beyond = budget / len(kinds) / (numbers[kind] * ranks)
+        beyond = float(budget / len(kinds) / (numbers[kind] * ranks))
         try:
             chosen[kind] = _chosen(enough(found, f"step times of kind {kind!r}"), beyond, confidence)
         except StepTimesError as error:
@@ -191,6 +194,9 @@ def timeout_tradeoff(
     >>> frame[["timeout_s", "detection_s", "worst_detection_s"]].to_numpy().tolist()
     [[10.0, 12.0, 14.0], [20.0, 22.0, 24.0]]
     """
+    _check(max_interval=max_interval)
+    if server not in PERIODS:
+        raise ValueError(f"a server is {', '.join(PERIODS)}: server={server!r}")
     recorded, period = step_times(times, column), PERIODS[server](max_interval)
     rows = []
     for timeout in timeouts:
@@ -205,6 +211,8 @@ def timeout_tradeoff(
                 "high": found.high,
             }
         )
+    if not rows:
+        raise ValueError("a tradeoff has at least one timeout: timeouts=[]")
     return pd.DataFrame(rows)
 
 
@@ -223,10 +231,13 @@ def _chosen(times: Array, beyond: float, confidence: float) -> Timeout:
 def _check(**values: float) -> None:
     for name, value in values.items():
         if name in {"steps", "ranks"}:
-            if not isinstance(value, int) or value < 1:
+            if not is_whole(value):
                 raise ValueError(f"{name} is a whole number of at least 1: {name}={value!r}")
-        elif name == "timeout":
+        elif name in {"timeout", "max_interval"}:
             if not 0 < value < math.inf:
-                raise ValueError(f"timeout is a number of seconds above 0: timeout={value!r}")
+                raise ValueError(f"{name} is a number of seconds above 0: {name}={value!r}")
+        elif name == "few":
+            if not 1 <= value < math.inf:
+                raise ValueError(f"few is how many times the longest a timeout is, at least once: few={value!r}")
         elif not 0 < value < 1:
             raise ValueError(f"{name} is a probability between 0 and 1: {name}={value!r}")

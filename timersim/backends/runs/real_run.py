@@ -3,9 +3,8 @@
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -15,8 +14,10 @@ from timersim.backends.runs.gated_clock import GatedClock
 from timersim.backends.runs.real_server import RealServer
 from timersim.backends.runs.recorded_reaper import RecordedReaper
 from timersim.backends.runs.run_delay import RunDelay
-from timersim.backends.wires.wire import Call, Wire, wait_for
-from timersim.backends.workers.pool import CRASH_STATUS, PoolError, Worker, WorkerPool
+from timersim.backends.runs.run_processes import RunProcesses
+from timersim.backends.runs.seat import Seat
+from timersim.backends.wires.wire import Call, Wire
+from timersim.backends.workers.pool import CRASH_STATUS, Worker, WorkerPool
 from timersim.clock import SystemClock
 from timersim.fakes.patch import Face, bent, default_modules
 from timersim.fakes.run_workers import RunWorkers
@@ -25,22 +26,9 @@ from timersim.fakes.waiting import HOLD_LIMIT
 from timersim.lab.experiment import World
 from timersim.lab.operations import Acquire, Crash, Exit, Operation, Pause, Release, Resume
 from timersim.lab.record import Instant, Left, Meddled, Recorder, ServerPaused, Skipped
-from timersim.local_timer import MultiprocessingRequestQueue
 
 LAST_CALLS = 1.0
 """Seconds that the calls under way have to return when the server has been stopped."""
-
-
-@dataclass
-class Seat:
-    """What a server is made in: as a `SimulatedWorld`, with its times in seconds."""
-
-    clock: GatedClock
-    reap: Callable[[Any], bool]
-    arguments: Mapping[str, Any]
-    max_interval: float
-    mp_queue: Any
-    queue: Any
 
 
 class RealRun(World):
@@ -56,25 +44,19 @@ class RealRun(World):
         self._clock = SystemClock()
         self._gate = GatedClock()
         self._delay = RunDelay()
-        self._longest_death = 0.0
         self._began = self._planned = self._clock.monotonic()
         self.recorder = Recorder(self._now)
         self._server = RealServer(self.recorder)
         self._lock = self._server.lock
         self._reaper = RecordedReaper(self._clock)
         self._reaper.record = self._reap
-        self._workers = RunWorkers(self.recorder, self._kill, leaves_zombies=False)
-        arguments = wire.arguments(max_interval * tick)
-        mp_queue = arguments.get("mp_queue")
-        requests = None if mp_queue is None else MultiprocessingRequestQueue(mp_queue, clock=self._gate)
-        self._seat = Seat(self._gate, self._reaper, arguments, max_interval * tick, mp_queue, requests)
+        self._processes = RunProcesses(pool, self._reaper)
+        self._workers = RunWorkers(self.recorder, self._processes.reap, leaves_zombies=False)
+        self._seat = Seat.on(wire, max_interval * tick, self._gate, self._reaper)
         self._pool = pool
-        self._processes: dict[int, Worker] = {}
-        self._dead: list[tuple[int, Worker, tuple[int, ...]]] = []
         self._calls = CallsUnderWay(self._says)
         self._arrived: set[int] = set()
         self._returned: deque[int] = deque()
-        self._dying: dict[int, int] = {}
 
     @contextmanager
     def running(self, server: ServerMaker, modules: Sequence[str] | None) -> Iterator[None]:
@@ -98,7 +80,7 @@ class RealRun(World):
 
     @property
     def imprecision(self) -> Instant:
-        return max(self._calls.deafness, self._delay.seconds(), self._longest_death) / self._tick
+        return max(self._calls.deafness, self._delay.seconds(), self._processes.longest_death) / self._tick
 
     def advance(self, ticks: Instant) -> None:
         self._planned += ticks * self._tick
@@ -180,16 +162,8 @@ class RealRun(World):
         for worker in self._calls.workers():
             if worker in self._processes:  # behind one that was killed with the lock of the queue
                 self._processes[worker].signal(signal.SIGKILL)
-                self._see_dead(worker, -signal.SIGKILL)
-        for worker, process in self._processes.items():
-            if process.has_ended:
-                raise PoolError(f"worker {worker} was ended by somebody else in the middle of a run")
-            if self.recorder.paused(worker):
-                process.signal(signal.SIGCONT)
-            self._pool.give_back(process)
-        for worker, process, statuses in self._dead:
-            if (status := self._pool.bury(process)) not in statuses:
-                raise PoolError(f"worker {worker} ended with status {status}, not {statuses[0]}")
+                self._processes.see_dead(worker, -signal.SIGKILL)
+        self._processes.give_back(self.recorder.paused)
         for _ in self._pool.strays():
             self.recorder.add(Left, "a process that nobody waits for")
 
@@ -255,31 +229,16 @@ class RealRun(World):
             if not self._lives(operation):
                 return
             process = self._processes[worker]
-            self._dying[worker] = status
+            self._processes.dying[worker] = status
             end(process)
         limit = self._clock.monotonic() + HOLD_LIMIT
         while (returned := self._calls.hear(limit, process.pidfd)) is not None:
             self._returned += returned
         with self._lock:
-            del self._dying[worker]
+            del self._processes.dying[worker]
             if self.recorder.alive(worker):
-                self._see_dead(worker, status)
+                self._processes.see_dead(worker, status)
                 died()
-
-    def _kill(self, worker: int) -> bool:
-        """Kills for real, with the library's own reaper; returns whether the worker is gone."""
-        began = self._clock.monotonic()
-        is_gone = self._reaper.kill(self._processes[worker].pid)
-        self._longest_death = max(self._longest_death, self._clock.monotonic() - began)
-        if is_gone:
-            self._see_dead(worker, -signal.SIGKILL, self._dying.get(worker, -signal.SIGKILL))
-        return is_gone
-
-    def _see_dead(self, worker: int, *statuses: int) -> None:
-        """Waits for the worker's end. Its status, one of these, is taken after the run."""
-        process = self._processes.pop(worker)
-        wait_for(process.pidfd, f"worker {worker}: death")
-        self._dead.append((worker, process, statuses))
 
     def _now(self) -> Instant:
         return round((self._clock.monotonic() - self._began) / self._tick, 3)

@@ -1,4 +1,8 @@
-"""How long threads were ready to run and had to wait for a processor, as the kernel counts it."""
+"""How long threads and processes were ready to run and had to wait for a processor, as the kernel counts it.
+
+Of /proc/PID/task/TID/schedstat and of /proc/PID/schedstat it is the second number, in nanoseconds
+(Documentation/scheduler/sched-stats.rst). Linux only; a kernel that does not count says 0.
+"""
 
 import os
 from pathlib import Path
@@ -7,10 +11,7 @@ TASKS = Path("/proc/self/task")
 
 
 class RunDelay:
-    """The delay of every thread of this process that is started after this was made. Linux only.
-
-    Of /proc/PID/task/TID/schedstat it is the second number, in nanoseconds (Documentation/scheduler/sched-stats.rst).
-    A kernel that does not count says 0.
+    """The delay of every thread of this process that is started after this was made.
 
     >>> RunDelay().seconds()
     0.0
@@ -22,9 +23,25 @@ class RunDelay:
 
     def seconds(self) -> float:
         """Returns how long they waited, all together; of one that has ended what was seen of it last."""
-        for thread in set(os.listdir(TASKS)) - self._before:  # noqa: PTH208
+        for thread in set(os.listdir(TASKS)) - self._before:  # noqa: PTH208 - as above
             try:
-                self._delays[thread] = int((TASKS / thread / "schedstat").read_text(encoding="ascii").split()[1])
+                self._delays[thread] = _nanoseconds(TASKS / thread)
             except OSError:
                 continue  # it has ended, or the kernel does not count
         return sum(self._delays.values()) / 1e9
+
+
+def run_delay(pid: int) -> float:
+    """Returns for how many seconds a process has been ready to run and had no processor; 0 where that is not known.
+
+    >>> run_delay(os.getpid()) >= 0
+    True
+    """
+    try:
+        return _nanoseconds(Path(f"/proc/{pid}")) / 1e9
+    except OSError:
+        return 0.0
+
+
+def _nanoseconds(task: Path) -> int:
+    return int((task / "schedstat").read_text(encoding="ascii").split()[1])

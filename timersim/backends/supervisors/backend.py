@@ -1,14 +1,12 @@
 """The supervisor backend: process pools and their like, which run tasks with a timeout, in real time."""
 
 import math
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from timersim.backends.process import TRANSIT, UnsupportedSystemError
+from timersim.backends.process import TRANSIT, check_system
 from timersim.backends.supervisors.adapter import Supervisor
 from timersim.backends.supervisors.supervised_run import SupervisedRun
 from timersim.fakes.servers import make_supervisor
@@ -71,10 +69,7 @@ class SupervisorBackend(Backend):
     ) -> None:
         if not 0 < tick < math.inf:
             raise ValueError(f"a tick is a number of seconds above 0: tick={tick!r}")
-        if not hasattr(signal, "pidfd_send_signal") or not sys.platform.startswith("linux"):
-            raise UnsupportedSystemError(
-                f"real processes need Linux 5.3 or newer (pidfd): this is {sys.platform}; use memory"
-            )
+        check_system()
         self.supervisor = supervisor
         stated = contract or Contract(reap_within=MAX_INTERVAL)
         self.contract = replace(stated, transit=max(TRANSIT, stated.transit))

@@ -5,11 +5,12 @@ import signal
 import socket
 import struct
 from contextlib import suppress
-from pathlib import Path
 
 from timersim.backends.private_path import PrivatePath
+from timersim.backends.runs.run_delay import run_delay
 from timersim.backends.supervisors.task import WORD_LIMIT, HangingTask
 from timersim.clock import SystemClock
+from timersim.fakes.waiting import HOLD_LIMIT
 
 CREDENTIALS = struct.Struct("3i")
 """What SO_PEERCRED says: pid, uid, gid, of socket(7)."""
@@ -104,6 +105,27 @@ class Desk:
         """Returns whether a task runs in a process."""
         return any(task.pidfd == pidfd for task in self._running.values())
 
+    def kill(self, pidfd: int) -> bool:
+        """Kills a process, and waits for its death; returns whether it lived till then."""
+        if not self.lives(pidfd):
+            return False
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:  # it has ended since
+            return False
+        self._clock.wait_readable([pidfd], HOLD_LIMIT)
+        return True
+
+    def end(self, seconds: float) -> int:
+        """Lets the processes that have run tasks end by themselves, and kills the others; returns how many those were.
+
+        This process is never one of them.
+        """
+        limit = self._clock.monotonic() + seconds
+        while (living := self._others()) and self._clock.monotonic() < limit:
+            self._clock.wait_readable(living[:1], limit - self._clock.monotonic())
+        return sum(self.kill(pidfd) for pidfd in living)
+
     def close(self) -> None:
         """Gives back every descriptor; who hangs still is let go. A second time it does nothing."""
         for line in [self._listener, *self._callers.values(), *(task.line for task in self._running.values())]:
@@ -111,6 +133,9 @@ class Desk:
         while self._pidfds:
             os.close(self._pidfds.pop())
         self._place.close()
+
+    def _others(self) -> list[int]:
+        return [pidfd for pidfd in self.living() if pidfd != self._processes.get(os.getpid())]
 
     def _begin(self, fd: int) -> RunningTask | None:
         """Hears which task it is that calls, and knows its process by what the kernel says."""
@@ -166,17 +191,3 @@ def _is_silent(line: socket.socket) -> bool:
     except ConnectionError:
         return False
     return False
-
-
-def run_delay(pid: int) -> float:
-    """Returns for how many seconds a process has been ready to run and had no processor; 0 where that is not known.
-
-    Of /proc/PID/schedstat it is the second number, in nanoseconds (Documentation/scheduler/sched-stats.rst).
-
-    >>> run_delay(os.getpid()) >= 0
-    True
-    """
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except OSError:
-        return 0.0

@@ -1,5 +1,6 @@
 """A run on a supervisor: its tasks are the timers, and who hangs too long is to be killed, in real time."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from timersim.backends.runs.run_delay import RunDelay
 from timersim.backends.supervisors.adapter import Supervisor, started, stopped
 from timersim.backends.supervisors.desk import Desk, RunningTask
 from timersim.clock import SystemClock
+from timersim.fakes.servers import ServerError
 from timersim.fakes.waiting import HOLD_LIMIT, HoldTimeout
 from timersim.lab.experiment import World
 from timersim.lab.operations import Acquire, Crash, Pause, Release
@@ -154,7 +156,8 @@ class SupervisedRun(World):
     def _begin(self, timeout: float, wait: float) -> RunningTask | None:
         """Has a new task run, and returns it once it has begun; None where it can't be submitted, or does not in time.
 
-        One that begins later than that finishes at once.
+        One that begins later than that finishes at once. Raises ServerError for one that runs in this very process,
+        which it would take along.
         """
         task = self._desk.make()
         limit = self._clock.monotonic() + wait
@@ -166,7 +169,12 @@ class SupervisedRun(World):
         while self._clock.monotonic() < limit and task.number not in self._begun:
             self._hear(limit)
         self._given_up.add(task.number)
-        return self._begun.pop(task.number, None)
+        running = self._begun.pop(task.number, None)
+        if running is not None and running.pid == os.getpid():
+            running.tell("finish")
+            name = type(self._supervisor).__qualname__
+            raise ServerError(f"{name}.submit() runs the task in this process; give each task a process of its own")
+        return running
 
     def _probe(self) -> None:
         """Has a task run that has all the time there is: a supervisor that does not begin that one watches no more."""
@@ -186,13 +194,11 @@ class SupervisedRun(World):
     def _crash_idle(self, crash: Crash) -> None:
         """Kills the process in which a worker's last task has finished; not one that another task runs in."""
         pidfd = self._last.get(crash.worker)
-        is_idle = pidfd is not None and self._desk.lives(pidfd) and not self._desk.hosts(pidfd)
-        if crash.how != "sigkill" or pidfd is None or not is_idle or not self.recorder.alive(crash.worker):
+        is_idle = pidfd is not None and not self._desk.hosts(pidfd) and self.recorder.alive(crash.worker)
+        if crash.how == "sigkill" and pidfd is not None and is_idle and self._desk.kill(pidfd):
+            self.recorder.crashed(crash.worker, crash.how)
+        else:
             self.recorder.add(Skipped, crash)
-            return
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        self._clock.wait_readable([pidfd], HOLD_LIMIT)
-        self.recorder.crashed(crash.worker, crash.how)
 
     def _listen(self, until: float = 0.0) -> None:
         """Hears what has happened, and what happens until an instant of the monotonic clock.
@@ -240,13 +246,8 @@ class SupervisedRun(World):
             task.signal(signal.SIGCONT)
         if failure := stopped(self._supervisor):
             self.recorder.add(ServerFailed, failure)
-        limit = self._clock.monotonic() + END_LIMIT
-        while (living := self._desk.living()) and self._clock.monotonic() < limit:
-            self._clock.wait_readable(living[:1], limit - self._clock.monotonic())
-        for pidfd in living:
+        for _ in range(self._desk.end(END_LIMIT)):
             self.recorder.add(Left, "a process that ran tasks, and that stop has not ended")
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            self._clock.wait_readable([pidfd], HOLD_LIMIT)
         self._desk.close()
 
     def _now(self) -> Instant:

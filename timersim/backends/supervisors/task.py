@@ -41,7 +41,7 @@ class HangingTask:
 def hang(address: str, number: int) -> None:
     """Says that the task has begun, and waits for a word: to crash, or to finish, which it answers.
 
-    Where the laboratory is gone, or the process that started this one, it ends by itself.
+    Where the laboratory is gone, or the process that started this one, it ends by itself, and says nothing.
     """
     parent = os.getppid()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line, suppress(ConnectionError, FileNotFoundError):
@@ -56,7 +56,8 @@ def hang(address: str, number: int) -> None:
             from timersim.backends.workers.zygote import crash
 
             crash(word.removeprefix(b"crash ").decode())
-        line.send(b"finished")
+        if word == b"finish":
+            line.send(b"finished")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from timersim.lab.operations import (
     StopServer,
 )
 from timersim.lab.oracle import Account, Duty, Guard
-from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerCrashed, ServerFailed, numbered, rounded
+from timersim.lab.record import Attempted, Died, Instant, Meddled, ServerCrashed, ServerFailed, rounded
 from timersim.lab.timeline import at_text
 
 
@@ -38,7 +38,7 @@ def reap_spares_the_rest(account: Account) -> Cases:
 @invariant(Harm.SPARES_THE_HUNG, situation=made_by(FailReap, RaiseInReap, SlowReap, Stall))
 def no_head_of_line(account: Account) -> Cases:
     """Who is hung is reaped in time, where another one will not die, takes long to, or is stuck while it sends."""
-    requests = numbered(account.record.events)
+    requests = account.record.numbered
     stalls = [(requests[e.request].worker, e.at) for e in account.record.of(Meddled) if e.fault == "stalled"]
     slow = [(life[0], begin) for life, absences in account.caught.items() for begin, _ in absences]
 

@@ -15,7 +15,6 @@ from timersim.lab.record import (
     Sent,
     ServerCrashed,
     ServerFailed,
-    numbered,
 )
 from timersim.lab.registrations import Key, Registration
 from timersim.lab.timeline import at_text
@@ -73,7 +72,7 @@ def death_contained(account: Account) -> Cases:
     held = [event for event in account.record.of(Meddled) if event.fault == "lock held"]
     if not held or "death-contained" not in account.contract.exempt:
         return
-    requests, arrived = numbered(account.record.events), _arrivals(account)
+    requests, arrived = account.record.numbered, _arrivals(account)
     dead = requests[held[0].request]
     since = f"worker {dead.worker} was killed with the lock at {at_text(held[0].at)}"
     for number, request in requests.items():
@@ -89,7 +88,7 @@ def acquire_means_armed(account: Account) -> Cases:
             yield from _returned(account)
         return
     yield from _refused(account)
-    requests = numbered(account.record.events)
+    requests = account.record.numbered
     last: dict[Life, int] = {}
     for answer in account.record.ledger:
         if not isinstance(answer, Answered):
@@ -200,7 +199,7 @@ def _taken(account: Account) -> Cases:
         return
     taken = {number for entry in account.record.ledger if isinstance(entry, Registered) for number in entry.requests}
     lost = max((i for i, event in enumerate(events) if isinstance(event, ServerCrashed)), default=-1)
-    requests = numbered(events)
+    requests = account.record.numbered
     for event in events[lost + 1 :]:
         if isinstance(event, Arrived) and event.at < end:
             request = requests[event.request]
