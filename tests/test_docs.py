@@ -58,3 +58,23 @@ def test_the_page_on_what_is_judged_names_every_invariant_and_goal() -> None:
     for entry in INVARIANTS.values():
         assert f"\n| `{entry.id}` | {entry.statement} |\n" in sections[harms[entry.harm]]
     assert [goal for goal in GOALS if f"\n- {goal}\n" not in page] == []
+
+
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Each link to a file of the repository leads to one, and to a heading that it has."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", text)
+    targets = [((page.parent / file).resolve() if file else page, heading) for file, heading in links]
+
+    assert [str(file) for file, _ in targets if not file.exists()] == []
+    assert [heading for file, heading in targets if heading and heading not in headings(file)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
