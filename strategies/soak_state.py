@@ -76,6 +76,8 @@ class SoakState:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Returns what a state's file says; raises SoakError, naming the file, for anything else."""
+    if path.is_char_device():
+        raise SoakError(f"{path} is no state of a soak: it is a device")  # /dev/full never ends
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

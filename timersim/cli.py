@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -44,6 +44,12 @@ def _told_by_main() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise typer.Abort from None
+    except BrokenPipeError:
+        raise _HadEnoughError from None
+
+
+class _HadEnoughError(Exception):
+    """Who read the output has had enough; typer would exit with 1, which is what a broken invariant does."""
 
 
 app = typer.Typer(
@@ -67,17 +73,18 @@ def main() -> None:
     logging.getLogger("torch").addHandler(logging.NullHandler())
     try:
         status = app(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as after >&-
+            sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         err.print("timersim: interrupted")
         sys.exit(INTERRUPTED)
     except WRONG as error:
         _fail(str(error))
-    except BrokenPipeError:
+    except (BrokenPipeError, _HadEnoughError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read has had enough
         sys.exit(INTERRUPTED)
     except OSError as error:
-        _fail(f"the output can't be written: {error.strerror}")
+        _fail(_told(error))
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -120,6 +127,13 @@ for _command, _help in (
     app.command(short_help=_help)(_command)
 
 
+def _told(error: OSError) -> str:
+    """Says what the system refused, and of what, where that is known."""
+    what = f" ({error.filename})" if error.filename else ""
+    return f"the system says: {error.strerror}{what}"
+
+
 def _fail(message: str) -> NoReturn:
-    err.print(f"timersim: {escape(message)}")
+    with suppress(OSError):  # nobody hears it; the exit status tells
+        err.print(f"timersim: {escape(message)}")
     sys.exit(WRONG_CALL)

@@ -28,4 +28,7 @@ def write_json(file: str, content: dict[str, Any]) -> None:
     if file == "-":
         sys.stdout.write(text + "\n")
         return
-    Path(file).write_text(text + "\n", encoding="utf-8")
+    try:
+        Path(file).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BackendError(f"the report can't be written to {file}: {error.strerror}") from None

@@ -12,8 +12,16 @@ from timersim.lab.layout import Kind, Line
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130
 """Exit statuses; the last is the shell's for Ctrl-C."""
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(highlight=False, soft_wrap=True, emoji=False, stderr=True)
+
+class _Output(Console):
+    """A console that leaves it to the command what becomes of a pipe that was closed early; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+out = _Output(highlight=False, soft_wrap=True, emoji=False)
+err = _Output(highlight=False, soft_wrap=True, emoji=False, stderr=True)
 
 COLOURS = {
     Kind.PLAIN: "",

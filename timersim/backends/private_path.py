@@ -6,6 +6,9 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir, mkdtemp
 
+SOCKET_PATH = 107
+"""The bytes that the path of a Unix socket may have, on Linux."""
+
 
 class PrivatePath:
     """A `path` of this name in a new directory, which is gone when this is closed or dropped.
@@ -17,10 +20,15 @@ class PrivatePath:
     []
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, longest: int | None = None) -> None:
         directory = mkdtemp(prefix=_prefix())
         self.path = str(Path(directory) / name)
         self._end = weakref.finalize(self, rmtree, directory, ignore_errors=True)
+        if longest is not None and len(os.fsencode(self.path)) > longest:
+            self.close()
+            raise RuntimeError(
+                f"a Unix socket's path has at most {longest} bytes: {self.path}; set TMPDIR to a shorter folder"
+            )
 
     def close(self) -> None:
         """Takes the directory away, with what is in it."""

@@ -58,6 +58,8 @@ def of_violation(violation: InvariantViolation) -> SavedSchedule | None:
 
 def load(path: Path) -> SavedSchedule:
     """Reads a saved schedule; raises ScheduleError, naming the file, for anything else."""
+    if path.is_char_device():
+        raise ScheduleError(f"{path} is no saved schedule: it is a device")  # /dev/zero never ends
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -6,7 +6,7 @@ import socket
 import struct
 from contextlib import suppress
 
-from timersim.backends.private_path import PrivatePath
+from timersim.backends.private_path import SOCKET_PATH, PrivatePath
 from timersim.backends.runs.run_delay import run_delay
 from timersim.backends.supervisors.task import WORD_LIMIT, HangingTask
 from timersim.clock import SystemClock
@@ -57,7 +57,7 @@ class Desk:
     def __init__(self) -> None:
         self.deafness = 0.0
         self._clock = SystemClock()
-        self._place = PrivatePath("desk")
+        self._place = PrivatePath("desk", longest=SOCKET_PATH)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(self._place.path)
         self._listener.listen()

@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from typing import Any
 
-from timersim.backends.private_path import PrivatePath
+from timersim.backends.private_path import SOCKET_PATH, PrivatePath
 from timersim.backends.wires.wire import REFUSED_WHILE_STOPPED, SURVIVED, Call, Line, Wire
 from timersim.backends.workers.pool import PoolError, Worker
 from timersim.fakes.clock import VirtualClock
@@ -29,7 +29,7 @@ class SocketWire(Wire):
     seldom = REFUSED_WHILE_STOPPED
 
     def __init__(self, *, is_real_time: bool = False) -> None:
-        self._place = PrivatePath("socket")
+        self._place = PrivatePath("socket", longest=SOCKET_PATH)
 
     @staticmethod
     def contract(*, is_ours: bool, max_interval: int) -> Contract:
