@@ -20,7 +20,10 @@ SECOND = 1_000_000_000
 """Nanoseconds in a second: what the scheduler counts in."""
 
 MAX_TURNS = 1_000
-"""How often one task may run at one instant before it counts as spinning."""
+"""How often one task may run at one instant before it counts as spinning, where few others could have woken it."""
+
+TURNS_FOR_EACH = 4
+"""How often it may for each task that runs at that instant, where many do: a watchdog is woken by each worker."""
 
 MAX_ANSWERS = 100_000
 """How often one task may wait at one instant for what is there already."""
@@ -62,7 +65,7 @@ class Scheduler(ABC):
         self._current: VirtualTask | None = None
         self._thread = threading.get_ident()
         self._running = False
-        self._fired = self._turned = 0
+        self._fired = self._turned = self._awake = 0
         self._compact_at = 64
         self._on_jump: Callable[[], None] | None = None
         self._hang: tuple[VirtualTask | None, HangError] | None = None
@@ -192,7 +195,7 @@ class Scheduler(ABC):
 
     def _jump(self, instant: int) -> None:
         """Sets the clock to a later instant, and the other hands with it."""
-        self._fired = self._turned = 0
+        self._fired = self._turned = self._awake = 0
         self._now = instant
         if self._on_jump is not None:
             self._on_jump()
@@ -254,14 +257,15 @@ class Scheduler(ABC):
         """Lets the task run until it blocks or ends."""
         if task._instant != self._now:
             task._instant, task._turns, task._answers = self._now, 0, 0
+            self._awake += 1
         task._turns += 1
         self._turned += 1
         if self._turned > MAX_TURNED:
             raise SpinError(f"spins: tasks ran {MAX_TURNED} times at one instant; the next is {task.name!r}")
         if task._answers > MAX_ANSWERS:
             self._end(task, SpinError(f"spins: {task.name!r} waited {MAX_ANSWERS} times for what was there already"))
-        elif task._turns > MAX_TURNS:
-            self._end(task, SpinError(f"spins: {task.name!r} ran {MAX_TURNS} times at one instant"))
+        elif task._turns > MAX_TURNS and task._turns > TURNS_FOR_EACH * self._awake:
+            self._end(task, SpinError(f"spins: {task.name!r} ran {task._turns - 1} times at one instant"))
         else:
             self._switch(task)
 

@@ -463,6 +463,27 @@ def test_turns_are_counted_at_one_instant(clock: VirtualClock, turns: int, spins
         assert not spins
 
 
+@pytest.mark.parametrize("workers", [MAX_TURNS - 1, MAX_TURNS, 2 * MAX_TURNS])
+def test_who_is_woken_by_each_of_many_does_not_spin(clock: VirtualClock, workers: int) -> None:
+    """A task that as many others wake at one instant, one after the other, has a turn for each of them."""
+    waiting, turns = list[int](), list[list[int]]()
+
+    def work(worker: int) -> None:
+        clock.sleep(5)
+        waiting.append(worker)
+
+    def watch() -> None:
+        while clock.wait(lambda _: bool(waiting), 60):
+            turns.append([waiting.pop()])
+
+    for worker in range(workers):
+        clock.spawn(partial(work, worker), name="worker")
+    clock.spawn(watch, name="watchdog")
+    clock.advance(10)
+
+    assert turns == [[worker] for worker in range(workers)]
+
+
 def test_a_group_bears_its_spinner(clock: VirtualClock) -> None:
     """The SpinError of a member goes to its group, and the others of the group go on."""
     errors: list[str] = []
