@@ -13,6 +13,8 @@ _Entry = list[Any]
 
 _KEY = 2
 
+_NEVER = math.inf
+
 SPARE = 64
 """The heap has at most twice as many entries as there are live timers, and so many more; `_room` is what is left."""
 
@@ -52,14 +54,16 @@ class TimerTable:
             timers = self._live[worker]
         except KeyError:
             timers = self._live[worker] = {}
-        if scope in timers:
-            timers[scope][_KEY] = None
-            self._room -= 1
-        else:
-            self._room += 1
-        self._serial += 1
-        timers[scope] = entry = [expiration, self._serial, key]
+        self._serial = serial = self._serial + 1
+        entry = [expiration, serial, key]
         heappush(self._heap, entry)
+        if scope not in timers:
+            timers[scope] = entry
+            self._room += 1
+            return
+        timers[scope][_KEY] = None
+        timers[scope] = entry
+        self._room -= 1
         if self._room < 0:
             self._compact()
 
@@ -73,8 +77,8 @@ class TimerTable:
             return False
         if not timers:
             del self._live[worker]
-        self._room -= 2
-        if self._room < 0:
+        self._room = room = self._room - 2
+        if room < 0:
             self._compact()
         return True
 
@@ -97,7 +101,7 @@ class TimerTable:
         entry = self._live.get(key[0], {}).get(key[1])
         return entry[0] if entry else None
 
-    def next_expiration(self, after: float = -math.inf) -> float | None:
+    def next_expiration(self, after: float = -_NEVER) -> float | None:
         """Returns the earliest expiration later than `after`, None where there is none."""
         heap = self._heap
         while heap and heap[0][_KEY] is None:
@@ -106,7 +110,7 @@ class TimerTable:
         if not heap:
             return None
         first: float = heap[0][0]
-        return first if after < first < math.inf else self._next_below(after)
+        return first if after < first < _NEVER else self._next_below(after)
 
     def _next_below(self, after: float) -> float | None:
         """Looks below the entries that are due already, which lie at the top of the heap."""
