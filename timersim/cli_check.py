@@ -18,8 +18,9 @@ from timersim.backends.names import (
     with_all_faults,
 )
 from timersim.cli_ablations import ablation_lines, is_all_named, searched_ablations, verdict_lines
+from timersim.cli_files import check_writable
 from timersim.cli_findings import write_page
-from timersim.cli_json import check_writable, write_json
+from timersim.cli_json import write_json
 from timersim.cli_options import JsonFile, Seed, Server, Without, backend_option, whole
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
 from timersim.cli_progress import broken_note, progress_of
@@ -119,9 +120,9 @@ def check(
     is_by_cause = report_file is not None
     searches = [_search(each, usual, examples, seed, is_by_cause=is_by_cause) for each, usual in made]
     ending = search_each(searches, text)
+    status = ending.told(text, json_file)
     if report_file is not None and not ending.is_interrupted:
         write_page(report_file, ending.reports, [each for each, _ in made], server)
-    status = ending.told(text, json_file)
     if status == 0 and (server, without, supervisor) == (None, None, None):
         _tell_next(text)
     return status

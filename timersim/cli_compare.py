@@ -14,6 +14,7 @@ from timersim.cli_options import JsonFile, Seed, whole
 from timersim.cli_output import BROKEN, INTERRUPTED, console_beside, err
 from timersim.cli_progress import progress_of
 from timersim.lab.experiment import Backend
+from timersim.lab.report import plural
 from timersim.strategies.comparison import Comparison, Example, compare_backends
 
 MODEL = "memory"
@@ -108,11 +109,11 @@ def conclusion(comparisons: Sequence[Comparison]) -> str:
     schedules = sum(comparison.examples for comparison in comparisons)
     different = schedules - sum(comparison.equal for comparison in comparisons)
     missing = sum(len(comparison.unexplained) for comparison in comparisons)
-    done = f"{schedules:,} schedules, {different:,} with a difference."
+    done = f"{plural(schedules, 'schedule')}, {different:,} with a difference."
     if any(comparison.is_interrupted for comparison in comparisons):
         return f"Interrupted: {done}"
     if missing:
-        return f"[red]Not explained[/]: {missing} kind{'s' if missing > 1 else ''} of difference. {done}"
+        return f"[red]Not explained[/]: {plural(missing, 'kind')} of difference. {done}"
     return f"[green]Every difference is explained[/]: {done}"
 
 

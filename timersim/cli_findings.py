@@ -10,6 +10,7 @@ from pathlib import Path
 
 from timersim import __version__
 from timersim.backends.names import REAL, BackendError, make_backend
+from timersim.cli_files import writing
 from timersim.fakes.servers import ServerError
 from timersim.lab.experiment import Backend, run
 from timersim.lab.invariants import INVARIANTS
@@ -137,7 +138,8 @@ def write_page(file: Path, reports: Sequence[Report], backends: Sequence[Backend
         lines = list(page_lines(reports, backends, command_of(sys.argv[1:]), witness))
     finally:
         witness.close()
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with writing(file):
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def command_of(arguments: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from timersim.cli_json import check_writable
+from timersim.cli_files import check_writable
 from timersim.lab.layout import Kind, Line
 
 BROKEN, WRONG_CALL, INTERRUPTED = 1, 2, 130

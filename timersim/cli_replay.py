@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from timersim.backends.names import BackendError
 from timersim.backends.rack import BackendRack
-from timersim.cli_json import check_writable
+from timersim.cli_files import check_writable, writing
 from timersim.cli_output import BROKEN, out, print_lines
 from timersim.lab.case import shown
 from timersim.lab.experiment import run
@@ -72,7 +72,8 @@ def show(
     out.print(f"{escape(saved.name)}   [{'green' if word in PASSES else 'red'}]{word}[/]")
     print_lines(out, shown(saved, str(file), trace, violation))
     if figure is not None:
-        draw(violation or trace).savefig(figure)
+        with writing(figure, "figure"):
+            draw(violation or trace).savefig(figure)
     return 0 if word in PASSES else BROKEN
 
 

@@ -77,7 +77,7 @@ def conclusion(reports: Sequence[Report], left: Sequence[str], *, has_missed: bo
     """Returns what it all comes to."""
     schedules, kills = sum(r.examples for r in reports), sum(r.kills for r in reports)
     done = (
-        f"{schedules:,} schedules, "
+        f"{plural(schedules, 'schedule')}, "
         + (f"{kills:,} real kills, " if kills else "")
         + f"{sum(r.seconds for r in reports):.0f} s."
     )
