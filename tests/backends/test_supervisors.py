@@ -278,7 +278,7 @@ MINE = SupervisorBackend(PollingSupervisor, tick=0.5)
             {"server": "tests.data.supervisors:PollingSupervisor", "without": "reap-once"},
             "a supervisor is one of your own: timersim check --supervisor my_module:Supervisor",
         ),
-        ({"server": "tests.data.supervisors"}, "a supervisor is named MODULE:NAME, as in my_module:my_server:"),
+        ({"server": "tests.data.supervisors"}, "a supervisor is named MODULE:NAME, as in my_module:my_supervisor:"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_a_sentence(arguments: dict[str, Any], sentence: str) -> None:

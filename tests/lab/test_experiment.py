@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 import pytest
 
@@ -227,7 +226,9 @@ def test_what_follows_a_kept_exit_is_skipped_at_the_resume() -> None:
 class CallingWorld(PaperWorld):
     """A world in which an acquire returns only at t=5."""
 
-    calling: ClassVar[set[int]] = set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.calling: set[int] = set()
 
     def acquire(self, worker: int, scope: str, after: int) -> None:
         super().acquire(worker, scope, after)

@@ -23,6 +23,7 @@ from timersim.lab.operations import (
     Pause,
     PauseServer,
     Release,
+    Resume,
     StartServer,
     StopServer,
 )
@@ -39,11 +40,14 @@ Predicate = Callable[[Schedule], bool]
 EXAMPLES = 400
 
 
-def _drawn(strategy: st.SearchStrategy[Schedule]) -> list[Schedule]:
-    """Returns what Hypothesis draws."""
+def _drawn(strategy: st.SearchStrategy[Schedule], number: int = 0) -> list[Schedule]:
+    """Returns what Hypothesis draws in a run with this number.
+
+    With a seed alone it may be another thing: it depends on the constants in the modules that were imported before.
+    """
     drawn: list[Schedule] = []
 
-    @seed(0)
+    @seed(number)
     @settings(deadline=None, database=None, max_examples=EXAMPLES, phases=[Phase.generate])
     @given(strategy)
     def take(schedule: Schedule) -> None:
@@ -51,6 +55,16 @@ def _drawn(strategy: st.SearchStrategy[Schedule]) -> list[Schedule]:
 
     take()
     return drawn
+
+
+def _kinds(strategy: st.SearchStrategy[Schedule], rarest: type[Operation]) -> set[str]:
+    """Returns the names of what is drawn until `rarest` is drawn, too: few schedules in a run have it."""
+    kinds: set[str] = set()
+    for number in range(20):
+        kinds |= {_name(operation) for schedule in _drawn(strategy, number) for operation in schedule}
+        if rarest.__name__ in kinds:
+            break
+    return kinds
 
 
 def smallest(fails: Predicate, seed: int = 0) -> Schedule:
@@ -105,21 +119,17 @@ def test_faults_that_may_not_occur_never_do(data: st.DataObject, faults: set[typ
 @pytest.mark.parametrize("survives", [frozenset(), frozenset({"Drop"}), frozenset({"Tie", "Delay", "Crash"})], ids=len)
 def test_a_contract_says_which_faults_may_occur(survives: frozenset[str]) -> None:
     """What every backend can carry out may occur, and what the contract survives; nothing else, and all of that."""
-    drawn = {
-        _name(operation)
-        for schedule in _drawn(schedules(contract=Contract(survives=survives)))
-        for operation in schedule
-    }
+    drawn = _kinds(schedules(contract=Contract(survives=survives)), rarest=Resume)
 
     assert drawn == {kind.__name__ for kind in PLAIN} | survives
 
 
 def test_what_a_backend_survives_it_can_run() -> None:
     """By its contract a backend is given what it can carry out, and the search draws the same."""
-    drawn = _drawn(schedules(contract=BACKEND.contract))
+    strategy = schedules(contract=BACKEND.contract)
 
-    assert {type(operation) for schedule in drawn for operation in schedule} == {*OPERATIONS.values()}
-    assert [v for schedule in drawn for v in run(schedule, BACKEND).violations] == []
+    assert _kinds(strategy, rarest=Resume) == OPERATIONS.keys()
+    assert [v for schedule in _drawn(strategy) for v in run(schedule, BACKEND).violations] == []
 
 
 def test_faults_and_a_contract_are_not_given_both() -> None:
