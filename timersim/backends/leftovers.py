@@ -69,6 +69,7 @@ def watch_leftovers(*folders: str | Path) -> Iterator[list[str]]:
 
     >>> with watch_leftovers() as left:
     ...     pid = os.posix_spawn("/bin/true", ["true"], {})
+    ...     _ = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     >>> left == [f"process {pid} 'true', a zombie: it has ended, and nobody has waited for it"]
     True
     >>> os.waitpid(pid, 0) == (pid, 0)
