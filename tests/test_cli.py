@@ -533,7 +533,9 @@ def test_a_server_of_the_users_is_checked(tmp_path: Path) -> None:
     assert done.stdout.startswith("memory ")
 
 
-@pytest.mark.parametrize(("backend", "examples"), [("memory", "2000"), ("local", "400")])
+@pytest.mark.parametrize(
+    ("backend", "examples"), [("memory", "2000"), pytest.param("local", "400", marks=pytest.mark.slow)]
+)
 def test_an_interrupt_ends_the_check_and_leaves_nobody(backend: str, examples: str, tmp_path: Path) -> None:
     """Ctrl-C stops at once, reports what was done so far, and leaves no process behind."""
     command = [*TIMERSIM, "check", "--backend", backend, "--examples", examples]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import timersim.api
+from tests.quick import one_in
 from timersim import (
     FileTimerRequest,
     FileTimerServer,
@@ -692,7 +693,7 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("flood", one_in(4, FLOODS))
 def test_a_flood_delays_a_reap_by_no_more_than_a_pipe_full(
     flood: str, tmp_path: Path, hire: Callable[..., Worker]
 ) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from tests.quick import one_in
 from timersim.backends.names import make_backend
 from timersim.backends.process import ProcessBackend, Transport
 from timersim.fakes import SimulatedBackend
@@ -53,7 +54,7 @@ def test_a_difference_has_its_reason(
     assert [each.explanation for each in compare(schedule, MODEL, real)] == reasons.get(real.name, [])
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", one_in(3, TRANSPORTS))
 def test_a_broken_server_on_one_side_is_not_explained(transport: Transport) -> None:
     """A server that judges before it drains differs from memory's, and the example is shrunk."""
     with closing(make_backend(transport, without="honour-releases")) as broken:

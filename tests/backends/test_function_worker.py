@@ -247,6 +247,7 @@ for transport in ("local", "file", "socket"):
 """
 
 
+@pytest.mark.slow
 def test_a_trace_has_the_same_hash_in_every_process() -> None:
     """Ranks that wake at one instant go in a fixed order: one hash in each run, on each wire, under each hash seed."""
     printed = [output(HASHES, seed).splitlines() for seed in (0, 1)]

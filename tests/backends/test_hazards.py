@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.hash_seeds import output
+from tests.quick import one_in
 from timersim.backends import ProcessBackend
 from timersim.backends.clients.mp_wire import QueueWire
 from timersim.backends.leftovers import watch_leftovers
@@ -227,7 +228,7 @@ def test_the_run_after_a_death_with_the_lock_is_as_ever(at: SendingPoint, local:
     assert (after.violations, after.known) == ([], [])
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", one_in(3, TRANSPORTS))
 def test_a_hundred_kills_leave_nothing_behind(transport: Transport) -> None:
     """After runs with kills at each point no worker is there but those that can be used, and at the end nobody."""
     with watch_leftovers() as left, closing(ProcessBackend(transport)) as backend:
@@ -265,6 +266,7 @@ def test_the_hash_is_the_same_twice_and_in_any_process() -> None:
     assert len(said[0].splitlines()) == len(TRANSPORTS) * len(SENDING)
 
 
+@pytest.mark.slow
 def test_a_hundred_schedules_on_simulated_and_on_real_workers(local: ProcessBackend) -> None:
     """With kills among everything else the traces are the same, up to an exit that hangs."""
     seen = 0

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.backends import jobs
+from tests.quick import one_in
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
 from timersim.backends.process import Transport
@@ -30,7 +31,7 @@ on_each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 @on_each_method
-@on_each_transport
+@pytest.mark.parametrize("transport", one_in(3, TRANSPORTS))
 def test_a_full_interpreter_does_what_the_zygotes_workers_do(transport: Transport, method: str) -> None:
     """The same schedules have the same traces, with deaths of each kind, and nothing is left."""
     crashes = [Crash(number, how) for number, how in enumerate(("sigkill", "exit", "abort", "segv"))]
