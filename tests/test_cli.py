@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.command import TIMERSIM, timersim
 from timersim import __version__
 from timersim.backends.names import EXAMPLES
 from timersim.cli_ablations import is_all_named, verdict_lines
@@ -19,22 +20,6 @@ from timersim.lab import Schedule
 from timersim.lab.invariants import INVARIANTS
 from timersim.lab.report import Finding, Report
 from timersim.strategies.ablations import AblationResult, search_ablations
-
-TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
-"""The command, which doesn't have the current folder in `sys.path`."""
-
-
-def timersim(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command in `cwd`."""
-    return subprocess.run(
-        [*TIMERSIM, *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_the_version_is_said(tmp_path: Path) -> None:
@@ -270,8 +255,8 @@ def test_colours_change_nothing_but_colours(tmp_path: Path) -> None:
     file = save(tmp_path, "release-wins", without="drain-before-expire")
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 
-    coloured = timersim("show", file, cwd=tmp_path, **terminal).stdout
-    uncoloured = timersim("show", file, cwd=tmp_path, NO_COLOR="1", **terminal).stdout
+    coloured = timersim("show", file, cwd=tmp_path, environment=terminal).stdout
+    uncoloured = timersim("show", file, cwd=tmp_path, environment={"NO_COLOR": "1", **terminal}).stdout
     plain = timersim("show", file, cwd=tmp_path).stdout
 
     assert "\x1b[1;31mMUST NOT: released before due\x1b[0m" in coloured
@@ -328,7 +313,7 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path) -> None:
 
     def report(seed: int, hash_seed: str) -> object:
         arguments = ("check", "--backend", "memory", "--backend", "local", "--examples", "8", "--json", "-")
-        done = timersim(*arguments, "--seed", str(seed), cwd=tmp_path, PYTHONHASHSEED=hash_seed)
+        done = timersim(*arguments, "--seed", str(seed), cwd=tmp_path, environment={"PYTHONHASHSEED": hash_seed})
         runs = json.loads(done.stdout)["runs"]
         return [{key: value for key, value in run.items() if key != "seconds"} for run in runs]
 

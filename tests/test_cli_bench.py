@@ -1,15 +1,16 @@
 """`timersim bench` measures what it is asked for, says whether that is enough, and by its exit status, too."""
 
 import json
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests.benchmarks import PARTS
+from tests.command import timersim
 from timersim.cli import app
 from timersim.cli_bench import BENCHMARKS, BenchError, chosen_names, source_folder
 
@@ -17,19 +18,10 @@ FOLDER = Path(__file__).parent.parent
 
 
 def bench(
-    *arguments: str, cwd: Path = FOLDER, code: str = "", **environment: str
-) -> "subprocess.CompletedProcess[str]":
+    *arguments: str, cwd: Path = FOLDER, code: str = "", environment: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
     """Runs the command in `cwd`, after some code."""
-    program = f"{code}\nfrom timersim.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-P", "-c", program, "bench", *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return timersim("bench", *arguments, cwd=cwd, before=code, environment=environment)
 
 
 def with_ratio(ratio: float) -> str:
@@ -137,7 +129,7 @@ def test_outside_of_a_checkout_the_way_there_is_said(tmp_path: Path) -> None:
     """A package that is installed without its source says in a line where the benchmarks are."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "timersim").symlink_to(FOLDER / "timersim")
-    done = bench("soak", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    done = bench("soak", cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path / "site")})
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.test_cli import RULE, TIMERSIM, timersim
+from tests.command import TIMERSIM, timersim
+from tests.test_cli import RULE
 from timersim.backends.names import BackendError
 from timersim.cli import app
 from timersim.lab.operations import ScheduleError

@@ -1,34 +1,17 @@
 """Bad days of the command line: nobody reads, a disk is full, a folder's name is too long, a file is a device."""
 
 import os
+import shlex
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command import TIMERSIM, timersim
 from timersim.cli_files import check_writable
 
-TIMERSIM = [sys.executable, "-P", "-m", "timersim"]
-
 FULL = Path("/dev/full")
-
-
-def run(
-    *arguments: str, cwd: Path, out: int = subprocess.PIPE, err: int = subprocess.PIPE, **environment: str
-) -> "subprocess.CompletedProcess[str]":
-    """Runs the command, with output that goes where it is told to."""
-    return subprocess.run(
-        [*TIMERSIM, *arguments],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", **environment},
-        stdout=out,
-        stderr=err,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -45,16 +28,16 @@ def test_who_has_had_enough_is_told_of_nothing_broken(
 ) -> None:
     """A pipe that is closed early is no broken invariant: the exit status is that of an interrupt."""
     with os.fdopen(closed_pipe, "wb") as pipe:
-        done = run(*arguments, cwd=tmp_path, out=pipe.fileno())
+        done = timersim(*arguments, cwd=tmp_path, out=pipe.fileno())
 
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
 
 
 def test_without_an_output_a_check_is_judged_all_the_same(tmp_path: Path) -> None:
     """After `>&-` there is no standard output; the exit status still tells."""
-    command = f"{' '.join(TIMERSIM)} check --backend memory --examples 5 >&-"
+    command = f"{shlex.join(TIMERSIM)} check --backend memory --examples 5 >&-"
     done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -72,7 +55,7 @@ def test_a_full_disk_is_a_wrong_environment(arguments: tuple[str, ...], said: st
     """Where the report finds no room its file is named; where the error finds none, the exit status is what is left."""
     with FULL.open("wb") as full:
         err = full.fileno() if said is None else subprocess.PIPE
-        done = run("check", "--backend", "memory", "--examples", "5", *arguments, cwd=tmp_path, err=err)
+        done = timersim("check", "--backend", "memory", "--examples", "5", *arguments, cwd=tmp_path, err=err)
 
     assert done.returncode == 2
     assert said is None or done.stderr.endswith(said)
@@ -93,7 +76,7 @@ def test_a_socket_s_path_is_told_where_it_is_too_long(tmp_path: Path) -> None:
     """A folder for temporary files with a long name is no mistake of the server."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    done = run("check", "--backend", "socket", "--examples", "5", cwd=tmp_path, TMPDIR=str(deep))
+    done = timersim("check", "--backend", "socket", "--examples", "5", cwd=tmp_path, environment={"TMPDIR": str(deep)})
 
     assert done.returncode == 2
     assert done.stderr.startswith("timersim: a Unix socket's path has at most 107 bytes: ")
@@ -104,7 +87,7 @@ def test_a_socket_s_path_is_told_where_it_is_too_long(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [("show",), ("soak", "--resume")])
 def test_a_device_is_no_file(command: tuple[str, ...], tmp_path: Path) -> None:
     """What might be read without end is refused; of this one there is an end, should it be read all the same."""
-    done = run(*command, os.devnull, cwd=tmp_path)
+    done = timersim(*command, os.devnull, cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{os.devnull} is no " in done.stderr

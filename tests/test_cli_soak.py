@@ -13,21 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.command import TIMERSIM, timersim
 from timersim.backends.names import EXAMPLES
 
-TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
-"""The command, which doesn't have the current folder in `sys.path`."""
-
 SOAK = ("soak", "--without", "drain-before-expire", "--seed", "3")
-
-
-def timersim(*arguments: str, cwd: Path, before: str = "") -> "subprocess.CompletedProcess[str]":
-    """Runs the command in `cwd`."""
-    command = [sys.executable, "-P", "-c", f"{before}; from timersim.cli import main; main()"] if before else TIMERSIM
-    environment = {**os.environ, "COLUMNS": "80"}
-    return subprocess.run(
-        [*command, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def begun(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import timersim
 from timersim.backends.names import make_backend
 from timersim.cli_findings import Entry, Witness, entries, page_lines
 from timersim.fakes import SimulatedBackend
@@ -50,7 +49,6 @@ from timersim.strategies.causes import find_causes
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "findings.md"
-TIMERSIM = [sys.executable, "-P", "-c", "from timersim.cli import main; main()"]
 
 VOCABULARY = {
     kind.__name__: kind
@@ -81,11 +79,6 @@ def told() -> Iterator[tuple[str, str, Schedule]]:
         yield system, invariant, eval(literal, VOCABULARY)
 
 
-def timersim(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the command."""
-    return subprocess.run([*TIMERSIM, *arguments], cwd=cwd, capture_output=True, text=True, timeout=1200)
-
-
 @pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
@@ -95,7 +88,7 @@ def test_the_page_agrees_with_a_fresh_run(tmp_path: Path) -> None:
     [command] = re.findall(r"^\$ (.*)$", PAGE.read_text(), re.MULTILINE)
     (tmp_path / "docs").mkdir()
 
-    done = timersim(*shlex.split(command)[1:], cwd=tmp_path)
+    done = timersim(*shlex.split(command)[1:], cwd=tmp_path, timeout=1200)
 
     assert (done.returncode, done.stderr.count("Traceback")) == (1, 0)
     assert (tmp_path / "docs" / "findings.md").read_text() == PAGE.read_text()
@@ -149,7 +142,7 @@ def test_a_page_is_written_for_any_server(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SERVER)
     arguments = ["check", "--server", "mine:Forgetful", "--examples", "3", "--report", "my findings.md"]
 
-    done = timersim(*arguments, cwd=tmp_path)
+    done = timersim(*arguments, cwd=tmp_path, timeout=1200)
 
     page = (tmp_path / "my findings.md").read_text()
     assert (done.returncode, done.stderr.count("Traceback")) == (1, 0)

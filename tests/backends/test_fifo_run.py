@@ -23,7 +23,7 @@ from timersim.lab import (
 from timersim.lab.record import Arrived, Meddled
 from timersim.lab.trace import Trace
 
-pytest.importorskip("torch")
+pytest.importorskip("torch")  # .ci/run has it, and runs what is marked so
 pytestmark = pytest.mark.torch
 
 IN_TIME = 11
