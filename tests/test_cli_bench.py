@@ -13,6 +13,7 @@ from tests.benchmarks import PARTS
 from tests.command import timersim
 from timersim.cli import app
 from timersim.cli_bench import BENCHMARKS, BenchError, chosen_names, source_folder
+from timersim.cli_options import OptionError
 
 FOLDER = Path(__file__).parent.parent
 
@@ -101,9 +102,11 @@ def test_the_markdown_is_a_table_below_its_caption() -> None:
     ("arguments", "sentence"),
     [
         (["soka"], f"there are no rows 'soka'; there are {', '.join(PARTS)}"),
-        (["--scale", "0"], "--scale is a number above 0, and at most 100: 0"),
-        (["--scale", "nan"], "--scale is a number above 0, and at most 100: nan"),
+        (["--scale", "0"], "--scale is a number above 0, and at most 100: '0'"),
+        (["--scale", "nan"], "--scale is a number above 0, and at most 100: 'nan'"),
+        (["--scale", "much"], "--scale is a number above 0, and at most 100: 'much'"),
         (["--rounds", "0"], "--rounds is a whole number from 1 to 100: 0"),
+        (["--rounds", "1.5"], "--rounds is a whole number from 1 to 100: '1.5'"),
         (
             ["--markdown", "--json", "-"],
             "--markdown and --json - are both for standard output: name a file for the JSON",
@@ -113,7 +116,7 @@ def test_the_markdown_is_a_table_below_its_caption() -> None:
 )
 def test_what_cant_be_measured_is_said(arguments: list[str], sentence: str) -> None:
     """A wrong call is refused with the rule and the value."""
-    with pytest.raises(BenchError, match=f"^{re.escape(sentence)}"):
+    with pytest.raises((BenchError, OptionError), match=f"^{re.escape(sentence)}"):
         app(["bench", *arguments], standalone_mode=False)
 
 

@@ -13,6 +13,7 @@ import typer
 
 from timersim import __version__
 from timersim.cli_json import write_json
+from timersim.cli_options import OptionError, whole
 from timersim.cli_output import BROKEN, console_beside, err
 from timersim.strategies.search import unheard
 
@@ -29,15 +30,32 @@ class BenchError(ValueError):
     """A benchmark that can't be run; the text says why, and the way out."""
 
 
+def _scale(text: str) -> float:
+    """Reads the scale; raises OptionError for what is no number, and for one that is none to measure at."""
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0
+    if not 0 < scale <= MOST:
+        raise OptionError(f"--scale is a number above 0, and at most {MOST}: {text!r}")
+    return scale
+
+
 def bench(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ROWS]...", help="Which rows to measure. [default: all]")
     ] = None,
     scale: Annotated[
-        float, typer.Option(metavar="X", help="Measure so much of the whole: 0.01 is little, 2 twice as much.")
+        float,
+        typer.Option(parser=_scale, metavar="X", help="Measure so much of the whole: 0.01 is little, 2 twice as much."),
     ] = 1.0,
     rounds: Annotated[
-        int | None, typer.Option(metavar="N", help="Rounds for each row. [default: 7 or 9, times the scale]")
+        int | None,
+        typer.Option(
+            parser=whole("--rounds", 1, MOST),
+            metavar="N",
+            help="Rounds for each row. [default: 7 or 9, times the scale]",
+        ),
     ] = None,
     json_file: Annotated[
         str | None,
@@ -59,10 +77,6 @@ def bench(
 
     Exit status: 0 every target is met, 1 one is missed, 2 the call or the environment is wrong.
     """
-    if not 0 < scale <= MOST:
-        raise BenchError(f"--scale is a number above 0, and at most {MOST}: {scale:g}")
-    if rounds is not None and not 1 <= rounds <= MOST:
-        raise BenchError(f"--rounds is a whole number from 1 to {MOST}: {rounds}")
     if markdown and json_file == "-":
         raise BenchError("--markdown and --json - are both for standard output: name a file for the JSON")
     folder = source_folder(Path.cwd(), Path(__file__).parent.parent)

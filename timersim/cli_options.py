@@ -15,8 +15,8 @@ class OptionError(RuntimeError):
     """
 
 
-def whole(option: str, least: int | None = None) -> Callable[[str], int]:
-    """Returns what reads the value of an option that is a whole number, of at `least` so much; else OptionError.
+def whole(option: str, least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Returns what reads the value of an option that is a whole number, from `least` to `most`; else OptionError.
 
     >>> whole("--examples", 1)("20")
     20
@@ -24,14 +24,15 @@ def whole(option: str, least: int | None = None) -> Callable[[str], int]:
     Traceback (most recent call last):
     timersim.cli_options.OptionError: --examples is a whole number of at least 1: '1e3'
     """
-    rule = f"{option} is a whole number" + (f" of at least {least}" if least is not None else "")
+    limits = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+    rule = f"{option} is a whole number{limits}"
 
     def read(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             raise OptionError(f"{rule}: {text!r}") from None
-        if least is not None and number < least:
+        if (least is not None and number < least) or (most is not None and number > most):
             raise OptionError(f"{rule}: {number}")
         return number
 

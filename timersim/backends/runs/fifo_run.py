@@ -14,9 +14,6 @@ from timersim.file_based_local_timer import FileTimerRequest
 from timersim.lab.operations import Corruption
 from timersim.lab.record import Meddled
 
-_Writer = FileIO
-"""The FIFO, open for writing: what does not block, and writes at once."""
-
 
 class FifoRun(SimulatedRun):
     """A run whose simulated workers write to the FIFO at `path` that the server has made there."""
@@ -58,7 +55,7 @@ class FifoQueue(RecordedQueue):
         super().__init__(clock, run, "fifo")
         self._fifo_run = run
         self._path = path
-        self._held: dict[Any, _Writer] = {}
+        self._held: dict[Any, FileIO] = {}
 
     def untie(self) -> None:
         """Closes what is open still."""
@@ -102,7 +99,7 @@ class FifoQueue(RecordedQueue):
         else:
             self.on_fault("corrupted", request, 0.0)
 
-    def _open(self) -> _Writer | None:
+    def _open(self) -> FileIO | None:
         """Opens the FIFO as torch's client does; None where no server has it open."""
         try:
             return FileIO(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK), "w")
