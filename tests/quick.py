@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 
-def one_in(number: int, values: Iterable[str], *, names: Iterable[str] | None = None) -> list[Any]:
+def one_in(number: int, values: Iterable[Any], *, names: Iterable[str] | None = None) -> list[Any]:
     """Returns them as parameters, of which one in so many is in a quick run, and the others are slow."""
     named = zip(values, values if names is None else names, strict=True)
     return [
-        pytest.param(value, id=name, marks=() if place % number == 0 else pytest.mark.slow)
+        pytest.param(value, id=str(name), marks=() if place % number == 0 else pytest.mark.slow)
         for place, (value, name) in enumerate(named)
     ]

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.hash_seeds import output
+from tests.quick import one_in
 from timersim.api import TimerRequest
 from timersim.backends import ProcessBackend
 from timersim.backends.leftovers import watch_leftovers
@@ -368,7 +369,7 @@ def test_a_run_that_is_cut_short_leaves_nothing(transport: Transport) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", one_in(3, TRANSPORTS))
 def test_an_ablation_is_found_on_real_processes(transport: Transport) -> None:
     """A server that forgets releases is found on real processes, too."""
     backend = make_backend(transport, without="honour-releases")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.strangers import PollingWatchdog
+from tests.quick import one_in
 from timersim.backends import ProcessBackend
 from timersim.backends.clients.mp_wire import QueueWire, flush
 from timersim.backends.leftovers import watch_leftovers
@@ -51,7 +52,7 @@ TICK = 0.01
 TRANSPORTS = ("local", "file", "socket")
 
 
-@pytest.fixture(scope="module", params=TRANSPORTS)
+@pytest.fixture(scope="module", params=one_in(3, TRANSPORTS))
 def backend(request: pytest.FixtureRequest) -> Iterator[ProcessBackend]:
     """Yields the backend of each transport in real time; nothing of it is left behind."""
     with watch_leftovers() as left:
@@ -161,7 +162,7 @@ def test_correct_servers_break_nothing(backend: ProcessBackend) -> None:
 RELEASED_IN_A_PAUSE = Schedule([Acquire(0, "s", after=90), PauseServer(150, gap=50), Release(0, "s", gap=45)])
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", one_in(3, TRANSPORTS))
 def test_a_server_that_expires_before_it_drains_is_caught(transport: Transport) -> None:
     """Who releases in a pause is killed after it by a server that does not look at the wire first."""
     with closing(make_backend(transport, without="drain-before-expire", tick=TICK)) as broken:
